@@ -1,0 +1,129 @@
+"""Read an image file whole, whatever its mode, or say why it cannot be read."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from mfv.errors import UnreadableImage
+
+# Formats of pictures. Not EPS and its like: to open one, Pillow would start another program.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+
+
+def decode(path: str | Path) -> Image.Image:
+    """Return an image file's picture as RGB, 8 bits, with every pixel decoded.
+
+    16-bit and floating-point pictures are rescaled to 8 bits (see `to_rgb`), transparent ones are laid
+    over white, the orientation in the file's EXIF is applied, CMYK and palettes are converted, and of
+    several frames the first is taken.
+
+    Raises:
+        UnreadableImage: the file is missing, empty, truncated, no image, or larger than Pillow's limit
+            for decompression bombs (about 179 million pixels).
+
+    """
+    path = Path(path)
+    with _strictly():
+        try:
+            obstacle = _obstacle(path)
+            if obstacle:
+                raise UnreadableImage(str(path), obstacle)
+            with Image.open(path, formats=_formats()) as image:
+                image.load()
+                return to_rgb(_upright(image))
+        except UnreadableImage:
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableImage(str(path), f"not an image ({', '.join(_formats())})") from None
+        except Exception as error:  # on broken files Pillow's decoders raise errors of every kind
+            raise UnreadableImage(str(path), str(error) or type(error).__name__) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a picture of any of Pillow's modes as RGB, 8 bits; the given one is not changed.
+
+    Transparency is laid over white. Deep pictures are scaled by the smallest of the usual ranges that
+    holds their values: 16-bit by 0…65535, integers of 32 bits likewise, floats by 0…1, 0…255 or 0…65535;
+    values outside these are stretched from their own minimum and maximum.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.mode in ("La", "RGBa"):  # colours already multiplied by their opacity
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        return _over_white(image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    shallow = values.dtype.kind == "f"
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    ranges = (1.0, 255.0, 65535.0) if shallow else (65535.0,)
+    top = next((top for top in ranges if high <= top), None) if low >= 0 else None
+    if top is None:
+        values, top = values - low, max(high - low, 1e-12)
+    return (values * (255.0 / top) + 0.5).astype(np.uint8)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing about the pixels
+        return image
+
+
+def _obstacle(path: Path) -> str | None:
+    if not path.exists():
+        return "no such file"
+    if path.is_dir():
+        return "it is a folder"
+    if not path.is_file():
+        return "not an ordinary file"
+    return None if path.stat().st_size else "the file is empty"
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+_lock = threading.Lock()
+_inside = 0  # threads within `_strictly`
+_restore = ExitStack()
+
+
+@contextmanager
+def _strictly() -> Iterator[None]:
+    """Silence warnings and refuse truncated files, for as long as any thread is inside.
+
+    Both are settings of the whole process: the first thread in sets them, the last one out restores them.
+    """
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _restore.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            _restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _restore.close()

@@ -1,0 +1,106 @@
+"""Image files below a folder: finding them, and reading them by their number."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from mfv.data.decode import decode
+from mfv.data.source import ImageSource
+from mfv.errors import MfvError
+
+EXTENSIONS = tuple("avif bmp gif jfif jp2 jpeg jpg pgm png ppm tif tiff webp".split())
+
+
+class FileImages(ImageSource):
+    """Image files by their path below a root."""
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        ids: Sequence[str],
+        labels: Sequence[str | None],
+        *,
+        max_bad_share: float = 0.01,
+    ):
+        super().__init__(name, ids, labels, root=root, max_bad_share=max_bad_share)
+        self._folder = root
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of every file's path below the root, its size and the time it was last changed."""
+        return hash_files(self._folder, self.ids)
+
+    def load(self, index: int) -> Image.Image:
+        """Decode an image file; `UnreadableImage` names the file and the reason."""
+        return decode(self._folder / self.ids[index])
+
+
+def hash_files(root: Path, ids: Sequence[str]) -> str:
+    """Return a hash of the files' paths below the root, their sizes and the times of their last change."""
+    digest = hashlib.sha256()
+    for id in ids:
+        try:
+            status = os.stat(root / id)
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # removed since it was listed: an unreadable image
+            state = "missing"
+        digest.update(f"{id}\0{state}\n".encode())
+    return digest.hexdigest()
+
+
+def existing_folder(root: str | Path, use: str) -> Path:
+    """Return the root as a path, "~" expanded; an error tells what the folder is for where it is none."""
+    if not str(root):
+        raise MfvError(f"data.root is empty; give the folder of {use}: data.root=/path/to/it")
+    path = Path(root).expanduser()
+    if path.is_dir():
+        return path
+    problem = "is a file" if path.exists() else "does not exist"
+    raise MfvError(f"data.root={path} {problem}; give the folder of {use}: data.root=/path/to/it")
+
+
+def find_images(root: Path, extensions: Collection[str] = EXTENSIONS, below: str = "") -> list[str]:
+    """Return the paths of all image files under `root`/`below`, relative to `root`, sorted.
+
+    Hidden files and folders are left out. Links are followed, except those that lead back to a folder
+    they lie in. Upper and lower case in extensions are the same, the dot before them is optional.
+    """
+    endings = tuple("." + extension.lower().lstrip(".") for extension in extensions)
+    paths = sorted(_walk(root / below, below, endings, ()))
+    for path in paths:
+        if not path.isascii():
+            _check_text(path, root)
+    return paths
+
+
+def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise MfvError(f"cannot list the folder {folder}: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        path = f"{prefix}/{entry.name}" if prefix else entry.name
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, path, endings, (*above, identity))
+        elif entry.name.lower().endswith(endings):
+            yield path
+
+
+def _check_text(path: str, root: Path) -> None:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MfvError(
+            f"the file name {path!r} below {root} is not valid UTF-8: rename the file (convmv does many at once)"
+        ) from None

@@ -1,0 +1,80 @@
+"""From a photograph to the square of pixels that a network takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from mfv.errors import MfvError
+
+
+def to_tensor(image: Image.Image, size: int, resize: int) -> Tensor:
+    """Return the centre of an RGB picture as (3, size, size) float32 in [0, 1].
+
+    The short side is scaled to `resize` pixels (up or down; bilinear with antialiasing) and the centre
+    square of `size` pixels is cut out, as torchvision's Resize and CenterCrop do. Only that square is
+    computed, so the result may be off theirs by one grey level in a few pixels.
+    """
+    _check(size, resize)
+    width, height = image.size
+    short = min(width, height)
+    # torchvision's whole numbers for the long side and the corner
+    scaled_width, scaled_height = resize * width // short, resize * height // short
+    left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
+    x, y = width / scaled_width, height / scaled_height
+    box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
+    square = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous().float().div_(255)
+
+
+def crop_resized(pixels: Tensor, box: tuple[int, int, int, int], size: int) -> Tensor:
+    """Return the part of `pixels` (3, H, W) within a box (top, left, height, width) as (3, size, size).
+
+    The box keeps its place where it reaches beyond the picture: what is outside repeats the picture's
+    edge. Bilinear with antialiasing; the range [0, 1] is kept.
+    """
+    top, left, height, width = box
+    picture_height, picture_width = pixels.shape[-2:]
+    outside = top >= picture_height or left >= picture_width or top + height <= 0 or left + width <= 0
+    if height < 1 or width < 1 or outside:
+        raise MfvError(
+            f"box {box} (top, left, height, width) holds nothing of a picture "
+            f"{picture_height} pixels high and {picture_width} wide"
+        )
+    rows = torch.arange(top, top + height, device=pixels.device).clamp_(0, picture_height - 1)
+    columns = torch.arange(left, left + width, device=pixels.device).clamp_(0, picture_width - 1)
+    part = pixels[:, rows][:, :, columns]
+    if (height, width) == (size, size):
+        return part
+    scaled = functional.interpolate(part[None], size=(size, size), mode="bilinear", antialias=True)
+    return scaled[0].clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Turns an RGB picture into (3, size, size) float32 in [0, 1] by `to_tensor`."""
+
+    size: int  # pixels of the square, high and wide
+    resize: int  # pixels of the short side before the centre is cut out
+
+    def __post_init__(self) -> None:
+        _check(self.size, self.resize)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return to_tensor(image, self.size, self.resize)
+
+    @property
+    def description(self) -> str:
+        """What was done to the pictures, in words that stay the same for the same settings."""
+        return f"RGB, short side {self.resize} (bilinear, antialiased), centre {self.size}"
+
+
+def _check(size: int, resize: int) -> None:
+    if size < 1 or resize < size:
+        raise MfvError(
+            f"the short side is scaled to {resize} pixels, but the centre to be cut out is {size}: "
+            f"give resize ≥ size ≥ 1"
+        )

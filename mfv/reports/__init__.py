@@ -1,0 +1,1 @@
+"""What a run shows: contact sheet, gallery, curves, terminal summary and loggers."""

@@ -1,0 +1,187 @@
+"""The records that pass from stage to stage, and the run directory's `facets.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+SCHEMA = 1  # of facets.json
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A neuron or a channel of a layer."""
+
+    model: str  # the model's name, for example "mobilenet_v2"
+    layer: str  # the layer's name in the network, for example "features.16"
+    index: int  # neuron, channel or feature within the layer
+    label: str | None = None  # the class's name, for units of the output layer
+
+    def __str__(self) -> str:
+        name = f" ({self.label})" if self.label else ""
+        return f"{self.model} {self.layer} unit {self.index}{name}"
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What a discovery method finds among n codes."""
+
+    assignment: np.ndarray  # (n,) int64: each code's cluster, clusters numbered 0 … k−1
+    distances: np.ndarray  # (n,) float: distance to the own cluster's centre, where the clusters were found
+    embedding: np.ndarray  # (n, 2) float32: the codes' 2-D map
+    details: Mapping[str, Any] = field(default_factory=dict)  # method, its settings and figures; JSON-ready
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One kind of image that a unit fires for. The numbers are None until the facet is rendered."""
+
+    index: int
+    members: tuple[str, ...]  # ids of its images, nearest to the centre first
+    exemplars: tuple[str, ...]  # ids of the images whose mean is the start, nearest first
+    activation_start: float | None = None  # the unit's value on the mean image
+    activation: float | None = None  # the unit's value on the visualization
+    probability: float | None = None  # the class probability of the visualization; class units only
+    is_argmax: bool | None = None  # whether no other unit of the layer is more active
+    natural_percentile: float | None = None  # share (0–100) of the facet's images with a lower activation
+
+    @property
+    def size(self) -> int:
+        """The number of images in the facet."""
+        return len(self.members)
+
+    @property
+    def image_path(self) -> str:
+        """The visualization's place within the run directory."""
+        return f"facets/facet_{self.index:02d}.png"
+
+    @property
+    def mean_image_path(self) -> str:
+        """The mean image's place within the run directory."""
+        return f"means/mean_{self.index:02d}.png"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facet's entry in facets.json."""
+        return {
+            "index": self.index,
+            "size": self.size,
+            "members": list(self.members),
+            "exemplars": list(self.exemplars),
+            "image": self.image_path,
+            "mean_image": self.mean_image_path,
+            "activation_start": self.activation_start,
+            "activation": self.activation,
+            "probability": self.probability,
+            "is_argmax": self.is_argmax,
+            "natural_percentile": self.natural_percentile,
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Facet:
+        """Read an entry of facets.json."""
+        numbers = ("activation_start", "activation", "probability", "is_argmax", "natural_percentile")
+        return cls(
+            index=entry["index"],
+            members=tuple(entry["members"]),
+            exemplars=tuple(entry["exemplars"]),
+            **{name: entry.get(name) for name in numbers},
+        )
+
+
+@dataclass(frozen=True)
+class FacetSet:
+    """A unit's facets, with their images once they are rendered."""
+
+    unit: Unit
+    facets: tuple[Facet, ...]
+    mean_images: Tensor  # (k, 3, H, W) float32 in [0, 1]: the starts
+    ids: tuple[str, ...]  # (n,) the unit's images, the order of the next two
+    assignment: np.ndarray  # (n,) int64: each image's facet
+    embedding: np.ndarray  # (n, 2) float32: the 2-D map of the codes
+    activations: np.ndarray  # (n,) float32: the unit's value on each image
+    images: Tensor | None = None  # (k, 3, H, W) float32 in [0, 1]: the visualizations
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    discovery: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, float] = field(default_factory=dict)  # seconds per stage
+
+    def __len__(self) -> int:
+        return len(self.facets)
+
+    def __getitem__(self, index: int) -> Facet:
+        return self.facets[index]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of facets.json (DESIGN: the contract)."""
+        return {
+            "schema": SCHEMA,
+            "unit": asdict(self.unit),
+            "facets": [facet.to_json() for facet in self.facets],
+            "metrics": dict(self.metrics),
+            "discovery": dict(self.discovery),
+            "timing": {stage: round(seconds, 3) for stage, seconds in self.timing.items()},
+        }
+
+    def save(self, directory: str | Path) -> None:
+        """Write facets.json and facets.safetensors; each replaces its older version in one move."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            "mean_images": self.mean_images.contiguous(),
+            "map": torch.from_numpy(np.ascontiguousarray(self.embedding, dtype=np.float32)),
+            "assignment": torch.from_numpy(np.ascontiguousarray(self.assignment, dtype=np.int64)),
+            "activations": torch.from_numpy(np.ascontiguousarray(self.activations, dtype=np.float32)),
+        }
+        if self.images is not None:
+            tensors["images"] = self.images.contiguous()
+        metadata = {"ids": json.dumps(self.ids)}
+        temporary = directory / "facets.safetensors.part"
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, directory / "facets.safetensors")
+        write_json(directory / "facets.json", self.to_json())
+
+    @classmethod
+    def load(cls, directory: str | Path) -> FacetSet:
+        """Read what `save` wrote."""
+        directory = Path(directory)
+        document = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
+        tensors = load_file(directory / "facets.safetensors")
+        return cls(
+            unit=Unit(**document["unit"]),
+            facets=tuple(Facet.from_json(entry) for entry in document["facets"]),
+            mean_images=tensors["mean_images"],
+            ids=tuple(_metadata(directory / "facets.safetensors")["ids"]),
+            assignment=tensors["assignment"].numpy(),
+            embedding=tensors["map"].numpy(),
+            activations=tensors["activations"].numpy(),
+            images=tensors.get("images"),
+            metrics=document["metrics"],
+            discovery=document["discovery"],
+            timing=document["timing"],
+        )
+
+    def with_(self, **changes: Any) -> FacetSet:
+        """Return a copy with some fields replaced."""
+        return replace(self, **changes)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a kill leaves either the old file or the new one."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
