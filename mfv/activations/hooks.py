@@ -9,6 +9,10 @@ from torch import Tensor, nn
 INPUT_SUFFIX = ":in"  # "classifier.1:in" is what the layer is given, "classifier.1" what it returns
 
 
+class NotATensor(TypeError):  # noqa: N818
+    """What a layer takes or returns has no tensor in it."""
+
+
 class _Captured(Exception):  # noqa: N818 — it is a signal, not an error
     """Everything asked for was seen: the rest of the forward pass is not needed."""
 
@@ -21,15 +25,16 @@ class Recorder:
         self._names = names
         self._stop_early = stop_early
 
-    def record(self, name: str, value: Any) -> None:
-        """Keep the first value of a layer, as a layer may be called several times in a pass."""
+    def record(self, name: str, value: Any) -> bool:
+        """Keep the first value of a layer, as a layer may be called several times in a pass; say whether it was."""
         if name in self.tensors:
-            return
+            return False
         self.tensors[name] = first_tensor(name, value)
         if self._stop_early and len(self.tensors) == len(self._names):
             raise _Captured
+        return True
 
-    def run(self, network: nn.Module, inputs: Tensor) -> Tensor | None:
+    def run(self, network: nn.Module, inputs: Tensor) -> Any:
         """Run the network; None in place of its output where the pass ended early."""
         self.tensors.clear()
         try:
@@ -39,11 +44,17 @@ class Recorder:
 
 
 def first_tensor(name: str, value: Any) -> Tensor:
-    """Return the tensor in what a layer takes or returns (some return a tuple with extras behind it)."""
-    while isinstance(value, tuple | list) and value:
-        value = value[0]
-    if not isinstance(value, Tensor):
-        raise TypeError(f"layer {name!r} gives a {type(value).__name__}, not a tensor")
+    """Return the tensor in what a layer takes or returns.
+
+    Some return a tuple with extras behind it, some networks a mapping: then its "logits", or the first entry.
+    """
+    while not isinstance(value, Tensor):
+        if isinstance(value, Mapping) and value:
+            value = value.get("logits", next(iter(value.values())))
+        elif isinstance(value, tuple | list) and value:
+            value = value[0]
+        else:
+            raise NotATensor(f"layer {name!r} gives a {type(value).__name__}, not a tensor")
     return value
 
 
@@ -51,15 +62,17 @@ def first_tensor(name: str, value: Any) -> Tensor:
 def capture(layers: Mapping[str, nn.Module], stop_early: bool = True) -> Iterator[Recorder]:
     """Record what layers give, or take (names that end in ":in"), in the passes inside the block.
 
-    The hooks are removed on every way out, also when a pass raises. With `stop_early` a pass ends
-    at the last of the layers.
+    A recorded tensor is part of the pass's graph, and what comes later works on a copy of it: so it
+    stays what the layer gave, also where the network changes it in place afterwards (as ResNet's
+    `out += identity` does). The hooks are removed on every way out, also when a pass raises. With
+    `stop_early` a pass ends at the last of the layers.
     """
     recorder = Recorder(list(layers), stop_early)
     handles = []
     try:
         for name, module in layers.items():
             if name.endswith(INPUT_SUFFIX):
-                handles.append(module.register_forward_pre_hook(_input_hook(recorder, name)))
+                handles.append(module.register_forward_pre_hook(_input_hook(recorder, name), with_kwargs=True))
             else:
                 handles.append(module.register_forward_hook(_output_hook(recorder, name)))
         yield recorder
@@ -69,14 +82,27 @@ def capture(layers: Mapping[str, nn.Module], stop_early: bool = True) -> Iterato
 
 
 def _output_hook(recorder: Recorder, name: str) -> Any:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        recorder.record(name, output)
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+        return _with_copy(output) if recorder.record(name, output) else None
 
     return hook
 
 
 def _input_hook(recorder: Recorder, name: str) -> Any:
-    def hook(module: nn.Module, inputs: Any) -> None:
-        recorder.record(name, inputs)
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not args:
+            recorder.record(name, kwargs)
+            return None
+        args = _with_copy(args)  # the caller keeps the original and may change it
+        return (_with_copy(args), kwargs) if recorder.record(name, args) else None
 
     return hook
+
+
+def _with_copy(value: Any) -> Any:
+    """Return a value with its first tensor copied; containers other than plain tuples and lists stay as they are."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if type(value) in (tuple, list) and value:
+        return type(value)([_with_copy(value[0]), *value[1:]])
+    return value

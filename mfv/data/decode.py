@@ -29,13 +29,15 @@ def decode(path: str | Path) -> Image.Image:
 
     """
     path = Path(path)
-    with _strictly():
+    with strictly():
         try:
             obstacle = _obstacle(path)
             if obstacle:
                 raise UnreadableImage(str(path), obstacle)
             with Image.open(path, formats=_formats()) as image:
                 image.load()
+                if 0 in image.size:
+                    raise UnreadableImage(str(path), "it has no pixels")
                 return to_rgb(_upright(image))
         except UnreadableImage:
             raise
@@ -62,10 +64,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    shallow = values.dtype.kind == "f"
+    is_float = values.dtype.kind == "f"
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    ranges = (1.0, 255.0, 65535.0) if shallow else (65535.0,)
+    ranges = (1.0, 255.0, 65535.0) if is_float else (65535.0,)
     top = next((top for top in ranges if high <= top), None) if low >= 0 else None
     if top is None:
         values, top = values - low, max(high - low, 1e-12)
@@ -102,12 +104,12 @@ def _formats() -> tuple[str, ...]:
 
 
 _lock = threading.Lock()
-_inside = 0  # threads within `_strictly`
+_inside = 0  # threads within `strictly`
 _restore = ExitStack()
 
 
 @contextmanager
-def _strictly() -> Iterator[None]:
+def strictly() -> Iterator[None]:
     """Silence warnings and refuse truncated files, for as long as any thread is inside.
 
     Both are settings of the whole process: the first thread in sets them, the last one out restores them.

@@ -12,7 +12,7 @@ from mfv.data.decode import decode
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 
-EXTENSIONS = tuple("avif bmp gif jfif jp2 jpeg jpg pgm png ppm tif tiff webp".split())
+EXTENSIONS = ("avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp")
 
 
 class FileImages(ImageSource):
@@ -78,7 +78,9 @@ def find_images(root: Path, extensions: Collection[str] = EXTENSIONS, below: str
     return paths
 
 
-def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(
+    folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]
+) -> Iterator[str]:
     status = os.stat(folder)
     identity = (status.st_dev, status.st_ino)
     if identity in above:
@@ -91,16 +93,21 @@ def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tupl
         if entry.name.startswith("."):
             continue
         path = f"{prefix}/{entry.name}" if prefix else entry.name
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(folder / entry.name, path, endings, (*above, identity))
         elif entry.name.lower().endswith(endings):
             yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _check_text(path: str, root: Path) -> None:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        raise MfvError(
-            f"the file name {path!r} below {root} is not valid UTF-8: rename the file (convmv does many at once)"
-        ) from None
+        raise MfvError(f"the file name {path!r} below {root} is not valid UTF-8: rename the file") from None

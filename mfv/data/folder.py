@@ -8,8 +8,7 @@ from mfv.data.files import EXTENSIONS, FileImages, existing_folder, find_images
 from mfv.errors import MfvError
 
 LABELS = ("auto", "folder", "none")
-_SYNSET = re.compile(r"n\d{8}(?![0-9A-Za-z])")  # starts a folder's name: "n02085620" or "n02085620-Chihuahua"
-_SYNSET_PREFIX = re.compile(r"n\d{8}(?=[_-])")  # starts a file's name: "n03032252_103857.jpg"
+_SYNSET = re.compile(r"n\d{8}(?![0-9A-Za-z])")  # starts "n02085620-Chihuahua" and "n03032252_103857.jpg"
 
 
 class FolderImages(FileImages):
@@ -46,7 +45,9 @@ class FolderImages(FileImages):
                 f"no images in data.root={folder} (looked for {', '.join(extensions)}, also in sub-folders); "
                 f"give the folder of your images: data.root=/path/to/it"
             )
-        super().__init__("folder", folder, ids, labels_from_paths(folder, ids, labels), max_bad_share=max_bad_share)
+        super().__init__(
+            "folder", folder, ids, labels_from_paths(folder, ids, labels), max_bad_share=max_bad_share
+        )
 
 
 def labels_from_paths(root: Path, ids: Sequence[str], rule: str = "auto") -> list[str | None]:
@@ -58,12 +59,16 @@ def labels_from_paths(root: Path, ids: Sequence[str], rule: str = "auto") -> lis
     if rule == "folder":
         return [path.parent.name or root_name for path in paths]
     in_folders = all(len(path.parts) > 1 for path in paths)
-    return [_synset(path, root_name) or (class_name(path.parent.name) if in_folders else None) for path in paths]
+    return [
+        _synset(path, root_name) or (class_name(path.parent.name) if in_folders else None) for path in paths
+    ]
 
 
 def class_name(name: object) -> str | None:
-    """Return a class's name, None where it is empty or only a number."""
+    """Return a class's synset id if its name starts with one, else the name, None for a mere number."""
     text = str(name).strip()
+    if match := _SYNSET.match(text):
+        return match.group()
     return None if not text or text.isdigit() else text
 
 
@@ -71,5 +76,5 @@ def _synset(path: PurePosixPath, root_name: str) -> str | None:
     for folder in path.parts[-2::-1]:
         if match := _SYNSET.match(folder):
             return match.group()
-    match = _SYNSET_PREFIX.match(path.name) or _SYNSET.match(root_name)
+    match = _SYNSET.match(path.name) or _SYNSET.match(root_name)
     return match.group() if match else None

@@ -67,9 +67,14 @@ def _solution(root: Path, below: str, ids: Sequence[str]) -> list[str]:
             f"the validation images in {folder} lie in one folder, which does not tell their classes: put "
             f"Kaggle's {SOLUTION} into {root}, or sort the images into folders named by synset"
         )
-    with table.open(newline="", encoding="utf-8") as file:
-        synsets = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            synsets = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    except (KeyError, AttributeError, IndexError, UnicodeDecodeError):
+        raise MfvError(f"{table} is not Kaggle's list: it has the columns ImageId,PredictionString") from None
     unnamed = [id for id in ids if PurePosixPath(id).stem not in synsets]
     if unnamed:
-        raise MfvError(f"{table} has no class for {len(unnamed)} of the {len(ids)} images, the first is {unnamed[0]}")
+        raise MfvError(
+            f"{table} has no class for {len(unnamed)} of the {len(ids)} images, the first is {unnamed[0]}"
+        )
     return [synsets[PurePosixPath(id).stem] for id in ids]

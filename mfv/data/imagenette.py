@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torchvision.datasets import Imagenette
 
-from mfv.data.files import FileImages, existing_folder, find_images
+from mfv.data.files import FileImages, find_images
 from mfv.data.folder import labels_from_paths
 from mfv.errors import MfvError
 
@@ -47,14 +47,15 @@ class ImagenetteImages(FileImages):
                 f"no Imagenette ({size}) at {folder}; fetch it with data.download=true, or give the folder "
                 f"that holds {FOLDERS[size]}: data.root=/path/to/it"
             )
-        folder = existing_folder(folder, "Imagenette")
         ids = find_images(folder, below=split) if (folder / split).is_dir() else []
         if not ids:
             raise MfvError(
                 f"no images in {folder / split}: the download seems to have broken off; remove {folder} and "
                 f"run again with data.download=true"
             )
-        super().__init__("imagenette", folder, ids, labels_from_paths(folder, ids), max_bad_share=max_bad_share)
+        super().__init__(
+            "imagenette", folder, ids, labels_from_paths(folder, ids), max_bad_share=max_bad_share
+        )
 
 
 def _download(root: Path, size: str) -> None:

@@ -23,11 +23,14 @@ PHOTOS = {
     "flower": ("sklearn", "datasets/images/flower.jpg"),
     "galaxies": ("skimage", "data/hubble_deep_field.jpg"),
     "motorcycle": ("skimage", "data/motorcycle_left.png"),
-    "motorcycle_right": ("skimage", "data/motorcycle_right.png"),  # the same garage, 19 cm to the right
+    "motorcycle_right": ("skimage", "data/motorcycle_right.png"),  # the same, seen from further right
     "retina": ("skimage", "data/retina.jpg"),
     "rocket": ("skimage", "data/rocket.jpg"),
     "tissue": ("skimage", "data/ihc.png"),
 }
+
+
+SMALLEST = 96  # pixels of a crop's side
 
 
 class Crop(NamedTuple):
@@ -59,18 +62,18 @@ class PhotoCrops(ImageSource):
 
     """
 
-    smallest = 96  # pixels of a crop's side
-
     def __init__(
         self,
         scales: Sequence[float] = (1.0, 0.8, 0.65, 0.5, 0.4, 0.32),
-        step: float = 0.4,
+        step: float = 0.45,
         photos: Sequence[str] | None = None,
         max_bad_share: float = 0.01,
     ):
         scales = tuple(float(scale) for scale in scales)
         if not scales or min(scales) <= 0 or max(scales) > 1:
-            raise MfvError(f"data.scales is {list(scales)}; each is a share of the photograph, above 0 and up to 1")
+            raise MfvError(
+                f"data.scales is {list(scales)}; each is a share of the photograph, above 0 and up to 1"
+            )
         if step <= 0:
             raise MfvError(f"data.step is {step}; it is a share of the crop's side, above 0")
         names = tuple(photos) if photos is not None else tuple(PHOTOS)
@@ -79,7 +82,9 @@ class PhotoCrops(ImageSource):
             {crop for name, file in self._files.items() for crop in _crops(name, _size(file), scales, step)}
         )
         if not self._crops:
-            raise MfvError(f"data.scales={list(scales)} of data.photos={list(names)} gives no crop of 96 pixels or more")
+            raise MfvError(
+                f"data.scales={list(scales)} of data.photos={list(names)} gives no crop of 96 pixels or more"
+            )
         ids = [crop.id for crop in self._crops]
         super().__init__("photos", ids, [None] * len(ids), max_bad_share=max_bad_share)
 
@@ -101,7 +106,7 @@ def _crops(photo: str, size: tuple[int, int], scales: Sequence[float], step: flo
     return [
         Crop(photo, side, top, left)
         for side in sides
-        if side >= PhotoCrops.smallest
+        if side >= SMALLEST
         for top in _positions(height, side, step)
         for left in _positions(width, side, step)
     ]
@@ -124,7 +129,9 @@ def _photo_file(name: str) -> Path:
         raise MfvError(f"the photograph {name!r} comes with the package {package}, which is not installed")
     path = Path(spec.origin).parent / file
     if not path.is_file():
-        raise MfvError(f"the installed {package} lacks the photograph {path}; leave {name!r} out of data.photos")
+        raise MfvError(
+            f"the installed {package} lacks the photograph {path}; leave {name!r} out of data.photos"
+        )
     return path
 
 

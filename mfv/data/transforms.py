@@ -64,6 +64,7 @@ class Preprocess:
         _check(self.size, self.resize)
 
     def __call__(self, image: Image.Image) -> Tensor:
+        """Return the picture's centre square."""
         return to_tensor(image, self.size, self.resize)
 
     @property

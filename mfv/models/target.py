@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mfv.activations.hooks import INPUT_SUFFIX, capture
+from mfv.activations.hooks import INPUT_SUFFIX, NotATensor, capture, first_tensor
 from mfv.errors import MfvError, nearest_names
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 OUTPUT = ""  # the network as a whole, as a layer: its output
+PROB = "prob"  # a layer that no module stands for: the softmax of the output
 
 
 class TargetModel(nn.Module):
@@ -34,7 +35,12 @@ class TargetModel(nn.Module):
         code_layer: the layer whose activation is an image's code; by default what the last linear
             (or else convolutional) layer is given.
         anchor_layer: a layer in the middle whose mean activation also describes an image's kind; by
-            default the module two thirds of the way down.
+            default the convolution (or else linear layer) two thirds of the way down.
+        default_layer: the layer of interest where the user names none; by default the last linear one.
+        default_unit: the unit of interest where the user names none: an index, a label or a synset.
+
+    Raises:
+        MfvError: a setting or a layer's name is wrong, or the network cannot be copied.
 
     """
 
@@ -53,10 +59,15 @@ class TargetModel(nn.Module):
         aliases: Mapping[str, str] | None = None,
         code_layer: str | None = None,
         anchor_layer: str | None = None,
+        default_layer: str | None = None,
+        default_unit: int | str = 0,
     ):
         super().__init__()
         if channel_order not in ("rgb", "bgr"):
             raise MfvError(f"channel_order is {channel_order!r}; it is 'rgb' or 'bgr'")
+        for setting, values in (("mean", mean), ("std", std)):
+            if len(values) != 3:
+                raise MfvError(f"{setting} of model {name} is {list(values)}; it has one number per channel, 3")
         self.network = _frozen_copy(network)
         self.name = name
         self.input_size = input_size
@@ -67,8 +78,10 @@ class TargetModel(nn.Module):
         self.aliases = dict(aliases or {})
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-        self.code_layer = self.canonical(code_layer) if code_layer else self._default_code_layer()
-        self.anchor_layer = self.canonical(anchor_layer) if anchor_layer else self._default_anchor_layer()
+        self.code_layer = self._default_code_layer() if code_layer is None else self.canonical(code_layer)
+        self.anchor_layer = self._default_anchor_layer() if anchor_layer is None else self.canonical(anchor_layer)
+        self.default_layer = self._last_linear() if default_layer is None else self.canonical(default_layer)
+        self.default_unit = default_unit
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Map pixels (n, 3, H, W) in [0, 1] RGB to what the network takes."""
@@ -77,23 +90,32 @@ class TargetModel(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the network's output for pixels (n, 3, H, W) in [0, 1]."""
-        return self.network(self.normalize(pixels))
+        return first_tensor(OUTPUT, self.network(self.normalize(pixels)))
 
     def activations(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return what the layers give for pixels in [0, 1]; the pass ends at the deepest of them.
 
-        The name "" stands for the network's output, "name:in" for what a layer is given.
+        The name "" stands for the network's output, "prob" for its softmax, "name:in" for what a layer
+        is given. Feature maps are (n, C, H, W), also those of networks that put channels last: they are
+        permuted, where the pixels are square (so that the map's equal sides tell which axis is which).
         """
-        modules = {layer: self.module(layer) for layer in dict.fromkeys(layers) if layer != OUTPUT}
-        with capture(modules, stop_early=OUTPUT not in layers) as recorder:
-            output = recorder.run(self.network, self.normalize(pixels))
-            missing = [layer for layer in modules if layer not in recorder.tensors]
-            if missing:
-                raise MfvError(f"layer {missing[0]!r} of {self.name} takes no part in its forward pass: choose another")
+        names = {layer: self.canonical(layer) for layer in layers}
+        modules = {layer: self.module(layer) for layer, name in names.items() if name not in (OUTPUT, PROB)}
+        with capture(modules, stop_early=len(modules) == len(names)) as recorder:
+            try:
+                output = recorder.run(self.network, self.normalize(pixels))
+            except NotATensor as error:
+                raise MfvError(f"{self.name}: {error}; choose another") from None
             tensors = dict(recorder.tensors)
-        if OUTPUT in layers and output is not None:
-            tensors[OUTPUT] = output
-        return tensors
+        for layer, name in names.items():
+            if name == OUTPUT:
+                tensors[layer] = first_tensor(layer, output)
+            elif name == PROB:
+                tensors[layer] = self._probabilities(first_tensor(layer, output))
+            elif layer not in tensors:
+                raise MfvError(f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another")
+        square = pixels.shape[-1] == pixels.shape[-2]
+        return {layer: channels_first(tensors[layer]) if square else tensors[layer] for layer in names}
 
     def layers(self) -> dict[str, str]:
         """Return every layer's name with the type of its module, in the network's order."""
@@ -101,28 +123,50 @@ class TargetModel(nn.Module):
 
     def canonical(self, layer: str) -> str:
         """Return a layer's own name for its name or alias; unknown names get the nearest known ones."""
-        base, suffix = (layer[: -len(INPUT_SUFFIX)], INPUT_SUFFIX) if layer.endswith(INPUT_SUFFIX) else (layer, "")
+        base = layer.removesuffix(INPUT_SUFFIX)
+        suffix = layer[len(base) :]
         base = self.aliases.get(base, base)
-        if base == OUTPUT and not suffix:
-            return OUTPUT
         known = self.layers()
-        if base not in known:
-            near = nearest_names(base, [*self.aliases, *known])
-            hint = f"did you mean {', '.join(near)}?" if near else ""
-            raise MfvError(
-                f"{self.name} has no layer {layer!r}; {hint} "
-                f"(python scripts/list_layers.py model={self.name} lists its {len(known)} layers)"
-            )
-        return base + suffix
+        if base in known:
+            return base + suffix
+        if base in (OUTPUT, PROB) and not suffix:
+            return base
+        near = nearest_names(base, [*self.aliases, *known])
+        hint = f"did you mean {', '.join(near)}? " if near else ""
+        raise MfvError(
+            f"{self.name} has no layer {layer!r}; {hint}"
+            f"(python scripts/list_layers.py model={self.name} lists its {len(known)} layers)"
+        )
 
     def module(self, layer: str) -> nn.Module:
         """Return the module behind a layer's name."""
-        return self.network.get_submodule(self.canonical(layer).removesuffix(INPUT_SUFFIX))
+        name = self.canonical(layer)
+        if name == PROB:
+            raise MfvError(f"no module stands for layer {PROB!r} of {self.name}: it is the softmax of the output")
+        return self.network.get_submodule(name.removesuffix(INPUT_SUFFIX))
 
     def is_output(self, layer: str) -> bool:
-        """Say whether a layer's units are the classes: it is the network's output or its last linear layer."""
+        """Say whether a layer's units are the classes.
+
+        They are for the network's output, its softmax, its last linear layer, and a sequence that ends in that.
+        """
         layer = self.canonical(layer)
-        return layer in (OUTPUT, self._last_linear())
+        if layer in (OUTPUT, PROB):
+            return True
+        if layer.endswith(INPUT_SUFFIX):
+            return False
+        module = self.module(layer)
+        while isinstance(module, nn.Sequential) and len(module):
+            module = module[-1]
+        return module is self.network.get_submodule(self._last_linear())
+
+    def _probabilities(self, output: Tensor) -> Tensor:
+        if output.ndim != 2:
+            raise MfvError(
+                f"layer {PROB!r} needs class scores (n, classes), and {self.name} gives {tuple(output.shape)}: "
+                "choose another layer"
+            )
+        return output.softmax(1)
 
     def _last_linear(self) -> str:
         kinds: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
@@ -137,15 +181,37 @@ class TargetModel(nn.Module):
         return layer + INPUT_SUFFIX if layer else OUTPUT
 
     def _default_anchor_layer(self) -> str:
-        convolutions = [name for name, module in self.network.named_modules() if isinstance(module, nn.Conv2d)]
-        return convolutions[2 * len(convolutions) // 3] if convolutions else self.code_layer
+        modules = dict(self.network.named_modules())
+        layers = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+        if len(layers) < 3:  # a transformer; attention's own projections are never called as modules
+            layers = [name for name, module in modules.items() if type(module) in (nn.Conv2d, nn.Linear)]
+        return layers[2 * len(layers) // 3] if layers else self.code_layer
+
+
+def channels_first(activation: Tensor) -> Tensor:
+    """Return a square feature map (n, H, W, C) as (n, C, H, W), and anything else as it is.
+
+    Where H = W = C it cannot be told which is which: the map is taken to be channels-first.
+    """
+    if activation.ndim == 4 and activation.shape[1] == activation.shape[2] != activation.shape[3]:
+        return activation.permute(0, 3, 1, 2)
+    return activation
 
 
 def _frozen_copy(network: nn.Module) -> nn.Module:
-    network = copy.deepcopy(network).eval().requires_grad_(False)
+    try:
+        network = copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise MfvError(f"the network ({type(network).__name__}) cannot be copied: {error}") from error
+    network = network.eval().requires_grad_(False)
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False
-        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks):
+        for hooks in (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        ):
             hooks.clear()
     return network

@@ -54,7 +54,7 @@ def data_uri(image: Image.Image, quality: int) -> str:
     """Return the image as a `data:` URI: WebP, or JPEG where Pillow lacks WebP. `quality` is 1–100."""
     kind = "webp" if features.check("webp") else "jpeg"
     buffer = io.BytesIO()
-    options = {"method": 6} if kind == "webp" else {"optimize": True}
+    options = {"method": 4} if kind == "webp" else {"optimize": True}
     image.save(buffer, format=kind, quality=quality, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 

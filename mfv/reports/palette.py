@@ -54,7 +54,7 @@ def facet_colours(count: int, ground: str = LIGHT_GROUND) -> list[str]:
 
 
 def distance(one: str, other: str) -> float:
-    """Return the smallest OKLab distance of two colours over all kinds of vision; black and white are 1 apart."""
+    """Return the smallest OKLab distance of two colours over all kinds of vision; black to white is 1."""
     seen = _seen(np.stack([_rgb(one), _rgb(other)]))
     return float(np.linalg.norm(seen[:, 0] - seen[:, 1], axis=-1).min())
 
@@ -80,7 +80,7 @@ def _ordered(ground: str) -> tuple[str, ...]:
 
 
 def _candidates(ground: str) -> np.ndarray:
-    """Return the (n, 3) sRGB colours of a grid that are neither grey nor garish and contrast with the ground."""
+    """Return (n, 3) sRGB colours of a grid, neither grey nor garish, that contrast with the ground."""
     levels = np.linspace(0, 1, 16)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
     chroma = np.linalg.norm(_oklab(_linear(grid))[:, 1:], axis=1)

@@ -51,11 +51,13 @@ def images(count: int) -> str:
 
 
 def caption(facet: Facet) -> str:
-    """Return "facet 3 · 17 images · activation 4.2 → 31.0 (97th percentile) · p .92", as far as it is known."""
+    """Return "facet 3 · 17 images · activation 4.2 → 31.0 (97th percentile) · p .92", as far as known."""
     parts = [f"facet {facet.index}", images(facet.size)]
     if facet.activation is not None:
         start = "" if facet.activation_start is None else f"{number(facet.activation_start)} → "
-        rank = "" if facet.natural_percentile is None else f" ({ordinal(facet.natural_percentile)} percentile)"
+        rank = (
+            "" if facet.natural_percentile is None else f" ({ordinal(facet.natural_percentile)} percentile)"
+        )
         parts.append(f"activation {start}{number(facet.activation)}{rank}")
     elif facet.activation_start is not None:
         parts.append(f"activation of the mean image {number(facet.activation_start)}")

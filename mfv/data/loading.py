@@ -1,0 +1,80 @@
+"""Reading images in a data loader's workers without letting a bad file stop the run."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mfv.data.source import ImageSource
+from mfv.data.transforms import Preprocess
+from mfv.errors import MfvError, UnreadableImage
+
+SHOWN = 5  # bad images that an error lists
+
+
+class BadImage(NamedTuple):
+    """An image that could not be read."""
+
+    number: int  # its index in the source
+    path: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """What `collate` makes of several images."""
+
+    indices: Tensor  # (b,) int64: the readable images' numbers in the source
+    pixels: Tensor  # (b, 3, S, S) float32 in [0, 1]; (0, 3, 0, 0) where no image is readable
+    bad: list[BadImage]
+
+
+class Images(Dataset[tuple[int, Tensor] | BadImage]):
+    """The images of a source, prepared for the network.
+
+    An item is the image's number and its pixels (3, S, S) float32 in [0, 1], or a `BadImage`. The pixels
+    travel from the workers as float32, four times the size of bytes, so that the network gets exactly
+    what `preprocess` gave.
+    """
+
+    def __init__(self, source: ImageSource, preprocess: Preprocess):
+        self.source = source
+        self.preprocess = preprocess
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor] | BadImage:
+        try:
+            return index, self.preprocess(self.source.load(index))
+        except UnreadableImage as error:
+            return BadImage(index, error.path, error.reason)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def collate(items: Sequence[tuple[int, Tensor] | BadImage]) -> Batch:
+    """Put the readable images of a batch together and list the others; a data loader's `collate_fn`."""
+    bad = [item for item in items if isinstance(item, BadImage)]
+    good = [item for item in items if not isinstance(item, BadImage)]
+    indices = torch.tensor([index for index, _ in good], dtype=torch.int64)
+    pixels = torch.stack([pixels for _, pixels in good]) if good else torch.empty(0, 3, 0, 0)
+    return Batch(indices, pixels, bad)
+
+
+def check_bad_share(bad: Iterable[BadImage], total: int, max_share: float) -> None:
+    """Raise `MfvError` where more than `max_share` of `total` images, or all of them, are unreadable."""
+    bad = list(bad)
+    if not bad or (len(bad) <= max_share * total and len(bad) < total):
+        return
+    lines = [f"  {image.path}: {image.reason}" for image in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        lines.append(f"  … and {len(bad) - SHOWN} more")
+    if len(bad) >= total:
+        head, remedy = f"none of the {total} images can be read:", "Give other images (data.root=…)."
+    else:
+        share = min(1.0, -(-1000 * len(bad) // total) / 1000)  # rounded up
+        head = (
+            f"{len(bad)} of {total} images cannot be read, more than data.max_bad_share={max_share:g} allows:"
+        )
+        remedy = f"Repair or remove them, or go on without them: data.max_bad_share={share:g}"
+    raise MfvError("\n".join([head, *lines, remedy]))

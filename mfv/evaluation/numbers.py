@@ -1,0 +1,121 @@
+"""How well the visualizations do by the network's own account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mfv.activations.values import as_codes, unit_values
+from mfv.models.target import PROB, TargetModel
+from mfv.structures import FacetSet
+
+BATCH = 32
+
+
+@torch.inference_mode()
+def measure(
+    model: TargetModel,
+    layer: str,
+    index: int,
+    position: str | None,
+    images: Tensor,
+    with_probability: bool,
+) -> dict[str, np.ndarray]:
+    """Return the unit's value, whether it leads its layer, and for classes the probability, on each image.
+
+    Args:
+        model: the network.
+        layer: the unit's.
+        index: the unit's.
+        position: where in a map values are read.
+        images: (n, 3, H, W) in [0, 1], at the size that the network is shown.
+        with_probability: whether the unit is a class.
+
+    """
+    device = model.mean.device
+    values, leads, probabilities = [], [], []
+    for batch in images.split(BATCH):
+        activations = model.activations(batch.to(device), [layer, *([PROB] if with_probability else [])])
+        units = unit_values(activations[layer], position)[0]
+        values.append(units[:, index].cpu())
+        leads.append((units.argmax(1) == index).cpu())
+        if with_probability:
+            probabilities.append(activations[PROB][:, index].cpu())
+    result = {"value": torch.cat(values).numpy(), "is_argmax": torch.cat(leads).numpy()}
+    if with_probability:
+        result["probability"] = torch.cat(probabilities).numpy()
+    return result
+
+
+def percentile(value: float, natural: np.ndarray) -> float:
+    """Return the share of natural values below `value`, 0–100."""
+    return float(100 * (natural < value).mean()) if len(natural) else float("nan")
+
+
+@torch.inference_mode()
+def code_distances(model: TargetModel, layer: str, images: Tensor) -> dict[str, float]:
+    """Return the mean and the least cosine distance (0–2) between the codes of different images."""
+    codes = [as_codes(model.activations(batch.to(model.mean.device), [layer])[layer]) for batch in images.split(BATCH)]
+    directions = F.normalize(torch.cat(codes).float(), dim=1).cpu()
+    if len(directions) < 2:
+        return {}
+    distances = 1 - directions @ directions.T
+    pairs = distances[tuple(torch.triu_indices(len(directions), len(directions), 1))]
+    return {"code_distance_mean": float(pairs.mean()), "code_distance_min": float(pairs.min())}
+
+
+def evaluate(
+    facet_set: FacetSet,
+    model: TargetModel,
+    layer: str,
+    index: int,
+    position: str | None,
+    starts: Tensor,
+    images: Tensor,
+    code_layer: str,
+) -> FacetSet:
+    """Return the facet set with its numbers.
+
+    Args:
+        facet_set: with its members and their natural activations.
+        model: the network.
+        layer: the unit's.
+        index: the unit's.
+        position: where in a map values are read.
+        starts: (k, 3, H, W) the mean images, at the size that the network is shown.
+        images: (k, 3, H, W) the visualizations, at that size.
+        code_layer: whose activations tell the visualizations apart.
+
+    """
+    is_class = model.is_output(layer)
+    before = measure(model, layer, index, position, starts, False)
+    after = measure(model, layer, index, position, images, is_class)
+    facets = []
+    for k, facet in enumerate(facet_set.facets):
+        natural = facet_set.activations[facet_set.assignment == facet.index]
+        value = float(after["value"][k])
+        facets.append(
+            replace(
+                facet,
+                activation_start=float(before["value"][k]),
+                activation=value,
+                probability=float(after["probability"][k]) if is_class else None,
+                is_argmax=bool(after["is_argmax"][k]),
+                natural_percentile=percentile(value, natural),
+            )
+        )
+    metrics: dict[str, Any] = {
+        "activation_start_mean": float(before["value"].mean()),
+        "activation_mean": float(after["value"].mean()),
+        "natural_median": float(np.median(facet_set.activations)),
+        "argmax_share": float(after["is_argmax"].mean()),
+        "natural_percentile_mean": float(np.mean([facet.natural_percentile for facet in facets])),
+        **({"probability_mean": float(after["probability"].mean())} if is_class else {}),
+        **code_distances(model, code_layer, images),
+    }
+    return facet_set.with_(facets=tuple(facets), metrics={**facet_set.metrics, **metrics})

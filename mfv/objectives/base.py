@@ -1,0 +1,97 @@
+"""What an objective is: a value per image, to be maximized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from mfv.schedules import Schedule, value_at
+
+
+class Subject(Protocol):
+    """The unit and its facets, as an objective that is about to be optimized may ask for them."""
+
+    layer: str  # the unit's
+    index: int  # the unit's
+    position: str | None  # where in a map its value is read
+    is_class: bool  # whether the unit is one of the network's outputs
+    facets: int  # how many
+
+    def codes(self, layer: str) -> Tensor:
+        """Return the layer's mean activation (n, d) for each of the unit's images; "codes" and "middle" are layers too."""
+        ...
+
+    def assignment(self) -> Tensor:
+        """Return the facet of each of the unit's images (n,)."""
+        ...
+
+    def activations(self) -> Tensor:
+        """Return the unit's value on each of its images (n,)."""
+        ...
+
+    def layer_name(self, layer: str) -> str:
+        """Return the network's name for a layer, for "codes" and "middle" too."""
+        ...
+
+
+class Objective(nn.Module):
+    """A value per image, to be maximized.
+
+    An objective is made with plain arguments and then bound to a unit: `bind` returns a copy that
+    holds what it needs of the unit's images, as buffers.
+    """
+
+    layers: tuple[str, ...] = ()  # whose activations `forward` wants
+
+    def bind(self, subject: Subject) -> Objective:
+        """Return the objective for this unit and its facets."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is bound to a unit")
+
+    def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
+        """Return the value of each image (n,).
+
+        Args:
+            activations: by layer, of the images.
+            facets: (n,) the facet each image stands for.
+            progress: the share of all steps already made, 0–1.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it values")
+
+
+class WeightedSum(Objective):
+    """Σ weight·objective: several aims at once.
+
+    Args:
+        objectives: what is summed.
+        weights: one per objective; numbers, or schedules over the whole optimization.
+
+    """
+
+    def __init__(self, objectives: Sequence[Objective], weights: Sequence[float | Schedule]):
+        super().__init__()
+        if len(objectives) != len(weights):
+            raise ValueError(f"{len(objectives)} objectives, but {len(weights)} weights")
+        self.objectives = nn.ModuleList(objectives)
+        self.weights = tuple(weights)
+        self.layers = tuple(dict.fromkeys(layer for objective in objectives for layer in objective.layers))
+
+    def bind(self, subject: Subject) -> WeightedSum:
+        """Bind every part."""
+        return WeightedSum([part.bind(subject) for part in self._parts()], self.weights)
+
+    def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
+        """Return the weighted sum (n,)."""
+        values = [
+            value_at(weight, round(progress * 1000), 1001) * part(activations, facets, progress)
+            for weight, part in zip(self.weights, self._parts(), strict=True)
+        ]
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+    def _parts(self) -> list[Objective]:
+        return [part for part in self.objectives if isinstance(part, Objective)]

@@ -1,0 +1,150 @@
+"""From a configuration to a finished run: the only place, with the command line, that knows Hydra."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from mfv.discovery.selection import Selection
+from mfv.errors import MfvError
+from mfv.experiment import Machine, run_experiment
+from mfv.models.units import resolve_unit
+from mfv.reports.loggers import close_loggers, log_table, make_loggers
+from mfv.reports.report import write_report
+from mfv.reports.summary import summary_table
+from mfv.structures import FacetSet
+
+# What may differ between a run and its resumption: it changes no image.
+FREE_KEYS = ("machine", "logger", "name", "checkpoint_every", "store")
+
+logger = logging.getLogger("mfv")
+
+
+def run(config: DictConfig, directory: str | Path, command: str = "", group: str | None = None) -> FacetSet:
+    """Make one run: collect, select, discover, render, report.
+
+    Args:
+        config: as conf/ composes it.
+        directory: of the run; a run begun there before is finished.
+        command: what reproduces the run, for the gallery.
+        group: the sweep that the run belongs to, for W&B.
+
+    Raises:
+        MfvError: the configuration does not fit; the message names the value, the place and the remedy.
+
+    """
+    directory = Path(directory)
+    settings = _resolved(config)
+    _claim(directory, settings)
+
+    model = _make(config.model, "model")
+    source = _make(config.data, "data")
+    layer = model.canonical(config.layer if config.layer is not None else model.default_layer)
+    unit = resolve_unit(model, layer, config.unit if config.unit is not None else model.default_unit)
+    if config.facets < 1:
+        raise MfvError(f"facets={config.facets}: ask for at least 1")
+    logger.info("%s · %d facets · %d images of %s", unit, config.facets, len(source), source.name)
+
+    loggers = make_loggers(config.logger.names, directory, settings, f"{config.name} {layer} {unit.index}", group)
+    try:
+        result = run_experiment(
+            model,
+            unit,
+            source,
+            facets=config.facets,
+            discovery=_make(config.discovery, "discovery"),
+            recipe=_make(config.render, "render"),
+            selection=Selection(config.select.by, config.select.count),
+            position=None if config.position is None else str(config.position),
+            exemplar_count=config.exemplars,
+            seed=config.seed,
+            directory=directory,
+            store_root=config.store.root,
+            machine=Machine(**OmegaConf.to_container(config.machine)),  # type: ignore[arg-type]
+            loggers=loggers,
+            snapshot_every=config.snapshot_every,
+            checkpoint_every=config.checkpoint_every,
+        )
+        page = write_report(
+            result.facet_set,
+            result.exemplars,
+            result.thumbnails,
+            result.rendering.curves,
+            result.rendering.snapshots,
+            directory,
+            command,
+        )
+        log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+    finally:
+        close_loggers(loggers)
+    logger.info("%s", summary_table(result.facet_set))
+    logger.info("contact sheet  %s", directory / "contact_sheet.png")
+    logger.info("gallery        %s", page)
+    return result.facet_set
+
+
+def _make(config: DictConfig, group: str) -> Any:
+    """Instantiate a group's `_target_`, and say whose mistake it is where that fails."""
+    try:
+        return instantiate(config, _convert_="all")
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error.key)
+        raise MfvError(f"{key} is missing: give it on the command line ({key}=…)") from error
+    except InstantiationException as error:
+        cause = _first_cause(error)
+        if isinstance(cause, MfvError):
+            raise cause from error
+        raise MfvError(f"{group}: {type(cause).__name__}: {cause} (see conf/{group}/ for what it takes)") from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or error.key)
+        raise MfvError(f"{key} is missing: give it on the command line ({key}=…)") from error
+
+
+def _claim(directory: Path, settings: dict[str, Any]) -> None:
+    """Write the configuration, or check that the run begun here had the same one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "config.yaml"
+    if path.exists():
+        known = OmegaConf.to_container(OmegaConf.load(path))
+        assert isinstance(known, dict)
+        changed = sorted(_differences(_essential(known), _essential(settings)))
+        if changed:
+            raise MfvError(
+                f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): "
+                "choose another hydra.run.dir, or give the settings that the run was begun with"
+            )
+    temporary = path.with_name("config.yaml.part")
+    OmegaConf.save(OmegaConf.create(settings), temporary)
+    temporary.replace(path)
+
+
+def _essential(settings: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in settings.items() if key not in FREE_KEYS}
+
+
+def _differences(one: Any, other: Any, place: str = "") -> Sequence[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            difference
+            for key in {*one, *other}
+            for difference in _differences(one.get(key), other.get(key), f"{place}.{key}" if place else str(key))
+        ]
+    return [] if one == other else [place]

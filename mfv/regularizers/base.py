@@ -1,0 +1,56 @@
+"""What a regularizer is, and what it may know."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Moment(Protocol):
+    """The present step of the optimization, as a regularizer sees it."""
+
+    iteration: int  # within the octave, from 0
+    iterations: int  # of the octave
+    first: bool  # the first step of the whole optimization
+
+    def uniform(self, key: str, count: int) -> Tensor:
+        """Return (n, count) numbers in [0, 1): each image's own, whatever batch it is in."""
+        ...
+
+    def normal(self, key: str, count: int) -> Tensor:
+        """Return (n, count) standard normal numbers: each image's own."""
+        ...
+
+    def recall(self, key: str, channels: int) -> Tensor:
+        """Return what `remember` kept of these pixels (n, channels, h, w): it moves with the jitter; zeros at first."""
+        ...
+
+    def remember(self, key: str, memory: Tensor) -> None:
+        """Keep a tensor (n, channels, h, w) with the pixels until the next step."""
+        ...
+
+
+class Regularizer:
+    """Keeps an image natural while it is optimized. Override what applies; each acts image by image.
+
+    Within a step the four are called in this order, on the part of the canvas that the network sees:
+    `transform` before the network, `penalty` into the objective, `gradient` on the objective's
+    gradient with respect to the pixels, `project` after the pixels have moved.
+    """
+
+    def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return what the network is shown for pixels (n, 3, h, w), differentiably."""
+        return pixels
+
+    def penalty(self, pixels: Tensor, moment: Moment) -> Tensor | float:
+        """Return what is subtracted from each image's objective (n,), differentiably."""
+        return 0.0
+
+    def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
+        """Return the gradient (n, 3, h, w) that the step follows in place of `gradient`."""
+        return gradient
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the pixels (n, 3, h, w) after the step, in [0, 1] or to be clipped to it."""
+        return pixels

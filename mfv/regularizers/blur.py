@@ -1,0 +1,31 @@
+"""Gaussian blur between steps."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from mfv.regularizers.base import Moment, Regularizer
+from mfv.schedules import Schedule, value_at
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Regularizer):
+    """Blur the image every few steps (Yosinski et al. 2015; Øygard 2015).
+
+    Attributes:
+        sigma: the radius, in pixels. May follow a schedule.
+        every: blur each this many steps.
+
+    """
+
+    sigma: float | Schedule = 1.0
+    every: int = 4
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the blurred pixels, or the pixels as they are between blurs."""
+        sigma = value_at(self.sigma, moment.iteration, moment.iterations)
+        if sigma <= 0 or (moment.iteration + 1) % self.every:
+            return pixels
+        radius = min(max(1, round(3 * sigma)), min(pixels.shape[-2:]) - 1)
+        return gaussian_blur(pixels, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])

@@ -1,0 +1,23 @@
+"""Decay toward grey."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mfv.regularizers.base import Moment, Regularizer
+
+
+@dataclass(frozen=True)
+class Decay(Regularizer):
+    """Shrink every pixel's distance from middle grey by a share, each step (Yosinski et al. 2015).
+
+    Attributes:
+        rate: the share, 0–1.
+
+    """
+
+    rate: float = 1e-4
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the decayed pixels."""
+        return 0.5 + (1 - self.rate) * (pixels - 0.5)

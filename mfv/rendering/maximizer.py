@@ -1,0 +1,197 @@
+"""Activation maximization: the loop at the heart of the program, in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mfv.models.target import TargetModel
+from mfv.objectives.base import Objective
+from mfv.rendering.octave import Octave, Recipe, step_size
+from mfv.rendering.randomness import Randomness, facet_generator
+from mfv.rendering.window import cut, paste, window_offsets
+
+
+class Steps(Protocol):
+    """What the maximizer needs of an optimizer (Lightning's wrapper has it too)."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any:
+        """Move the parameters along their gradients."""
+        ...
+
+
+class ActivationMaximizer(nn.Module):
+    """Optimizes a batch of images, each for its own facet, all at once.
+
+    The images are independent: gradients are normalized per image, and each image's transforms
+    come from its own facet's random numbers.
+
+    Args:
+        model: the network under study.
+        recipe: octaves, start and optimizer.
+        objectives: one per octave, bound to the unit.
+        starts: (n, 3, H, W) in [0, 1], where the images begin (not used where the recipe starts from noise).
+        facets: (n,) the facet that each image stands for.
+        seed: of the run.
+        input_size: the side of what the network is shown; by default the model's input size.
+
+    Attributes:
+        canvas: the images, (n, 3, H, W) in [0, 1]; larger than the network's view in octaves with a scale above 1.
+        curves: (steps, n) the objective's unit values so far; NaN for the steps to come.
+
+    """
+
+    curves: Tensor
+
+    def __init__(
+        self,
+        model: TargetModel,
+        recipe: Recipe,
+        objectives: Sequence[Objective],
+        starts: Tensor,
+        facets: Tensor,
+        seed: int = 0,
+        input_size: int | None = None,
+        watch: Objective | None = None,
+    ):
+        super().__init__()
+        if len(objectives) != len(recipe.octaves):
+            raise ValueError(f"{len(recipe.octaves)} octaves, but {len(objectives)} objectives")
+        self.model, self.recipe, self.seed = model, recipe, seed
+        self.objectives = nn.ModuleList(objectives)
+        self.watch = watch
+        self.input_size = input_size or model.input_size
+        self.register_buffer("facets", facets.clone())
+        self.canvas = nn.Parameter(self._start(starts))
+        self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
+        self.memory: dict[str, Tensor] = {}
+        self._randomness = Randomness(seed, facets, recipe.steps)
+
+    def step(self, optimizer: Steps, step: int) -> None:
+        """Make one step: forward, backward to the pixels, normalize, move, regularize."""
+        index, iteration = self.recipe.place(step)
+        octave = self.recipe.octaves[index]
+        if iteration == 0:
+            self._enlarge(octave.canvas_size(self.input_size))
+        if not len(self.facets):  # a process without images: it only keeps count
+            optimizer.step()
+            return
+        moment = self._moment(octave, iteration, step)
+
+        pixels = cut(self.canvas.detach(), moment.offsets, moment.size).requires_grad_(True)
+        gradient = self._gradient(pixels, index, moment)
+        for regularizer in octave.regularizers:
+            gradient = regularizer.gradient(gradient, moment)
+        self.canvas.grad = paste(torch.zeros_like(self.canvas), normalize(gradient), moment.offsets)
+        for group in optimizer.param_groups:
+            group["lr"] = step_size(octave, iteration)
+        optimizer.step()
+        self.canvas.grad = None
+
+        with torch.no_grad():
+            window = cut(self.canvas, moment.offsets, moment.size).clamp(0, 1)
+            for regularizer in octave.regularizers:
+                window = regularizer.project(window, moment)
+            self.canvas.copy_(paste(self.canvas, window.clamp(0, 1), moment.offsets))
+
+    def run(self) -> Tensor:
+        """Make all steps and return the images: the loop without Lightning."""
+        optimizer = self.recipe.make_optimizer(self.canvas)
+        for step in range(self.recipe.steps):
+            self.step(optimizer, step)
+        return self.canvas.detach().clone()
+
+    def _gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
+        objective = self.objectives[index]
+        assert isinstance(objective, Objective)
+        shown = pixels
+        for regularizer in moment.octave.regularizers:
+            shown = regularizer.transform(shown, moment)
+        layers = dict.fromkeys((*objective.layers, *(self.watch.layers if self.watch else ())))
+        activations = self.model.activations(shown.contiguous(memory_format=torch.channels_last), list(layers))
+        progress = moment.step / max(1, self.recipe.steps - 1)
+        values = objective(activations, self.facets, progress)
+        watched = self.watch(activations, self.facets, progress) if self.watch else values
+        self.curves[moment.step] = watched.detach()
+        for regularizer in moment.octave.regularizers:
+            values = values - regularizer.penalty(pixels, moment)
+        return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
+
+    def _start(self, starts: Tensor) -> Tensor:
+        size = self.recipe.octaves[0].canvas_size(self.input_size)
+        if self.recipe.start == "noise":
+            mean, deviation = self.recipe.noise
+            noise = [
+                torch.randn(3, size, size, generator=facet_generator(self.seed, facet, "start"), device="cpu")
+                for facet in self.facets.tolist()
+            ]
+            blank = torch.empty(0, 3, size, size)
+            starts = (torch.stack(noise) * deviation + mean) / 255 if noise else blank
+        return resized(starts.float(), size).clamp(0, 1).clone()
+
+    def _enlarge(self, size: int) -> None:
+        if self.canvas.shape[-1] != size:
+            with torch.no_grad():
+                self.canvas.data = resized(self.canvas.data, size).clamp(0, 1)
+            self.memory.clear()
+
+    def _moment(self, octave: Octave, iteration: int, step: int) -> _Present:
+        size = (self.input_size, self.input_size)
+        room = (self.canvas.shape[-2] - size[0], self.canvas.shape[-1] - size[1])
+        draws = self._randomness.normal("jitter", 2, step, self.canvas.device)
+        return _Present(self, octave, iteration, step, size, window_offsets(draws, room, octave.jitter))
+
+
+@dataclass(frozen=True)
+class _Present:
+    """The present step, as regularizers see it (`mfv.regularizers.Moment`)."""
+
+    maximizer: ActivationMaximizer
+    octave: Octave
+    iteration: int
+    step: int
+    size: tuple[int, int]
+    offsets: Tensor
+
+    @property
+    def iterations(self) -> int:
+        return self.octave.iterations
+
+    @property
+    def first(self) -> bool:
+        return self.step == 0
+
+    def uniform(self, key: str, count: int) -> Tensor:
+        return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)
+
+    def normal(self, key: str, count: int) -> Tensor:
+        return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)
+
+    def recall(self, key: str, channels: int) -> Tensor:
+        canvas = self.maximizer.canvas
+        if key not in self.maximizer.memory:
+            self.maximizer.memory[key] = canvas.new_zeros(len(canvas), channels, *canvas.shape[-2:])
+        return cut(self.maximizer.memory[key], self.offsets, self.size)
+
+    def remember(self, key: str, memory: Tensor) -> None:
+        self.maximizer.memory[key] = paste(self.maximizer.memory[key], memory, self.offsets)
+
+
+def normalize(gradient: Tensor) -> Tensor:
+    """Divide each image's gradient by its mean absolute value; a zero gradient stays zero (PAPER.md, step 3)."""
+    scale = gradient.abs().mean((1, 2, 3), keepdim=True)
+    return gradient / torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return square images (n, 3, size, size), bicubic, antialiased where they shrink."""
+    if images.shape[-2:] == (size, size) or not len(images):
+        return images if images.shape[-2:] == (size, size) else images.new_empty(0, 3, size, size)
+    return F.interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=images.shape[-1] > size)

@@ -1,0 +1,120 @@
+"""A recipe for rendering: octaves, each with its schedule, regularizers and objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from mfv.errors import MfvError
+from mfv.objectives.base import Objective
+from mfv.objectives.unit import UnitActivation
+from mfv.regularizers.base import Regularizer
+from mfv.schedules import Schedule, value_at
+
+STARTS = ("mean", "noise", "image")
+
+
+@dataclass(frozen=True)
+class Octave:
+    """A phase of the optimization with settings of its own (PAPER.md, part 2).
+
+    Attributes:
+        iterations: its number of steps.
+        step: how far a pixel moves on average, in grey levels (0–255). May follow a schedule.
+        scale: the canvas's side over the network's input: the canvas is enlarged when it grows.
+        jitter: the spread of the network's view on a larger canvas, as a share of the room that
+            there is; None keeps the view centred.
+        objective: what is maximized.
+        regularizers: applied in this order.
+
+    """
+
+    iterations: int
+    step: float | Schedule = 1.0
+    scale: float = 1.0
+    jitter: float | None = None
+    objective: Objective = field(default_factory=UnitActivation)
+    regularizers: tuple[Regularizer, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise MfvError(f"an octave has {self.iterations} iterations; it needs at least 1")
+        if self.scale < 1:
+            raise MfvError(f"an octave's scale is {self.scale}; the canvas cannot be smaller than the input: use ≥ 1")
+        object.__setattr__(self, "regularizers", tuple(self.regularizers))
+
+    def canvas_size(self, input_size: int) -> int:
+        """Return the canvas's side in pixels (227 × 1.2 → 272, 227 × 1.44 → 326, as in the paper)."""
+        return math.floor(input_size * self.scale + 1e-6)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images are rendered.
+
+    Attributes:
+        octaves: the phases, in order.
+        start: "mean" (the facet's mean image), "noise", or "image" (the facet's nearest image).
+        noise: mean and standard deviation of the noise start, in grey levels.
+        optimizer: "sgd" (the normalized gradient, with momentum) or "adam".
+        momentum: of the gradient, 0–1.
+
+    """
+
+    octaves: tuple[Octave, ...]
+    start: str = "mean"
+    noise: tuple[float, float] = (175.0, 8.0)
+    optimizer: str = "sgd"
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise MfvError(f"render.start is {self.start!r}; it is one of {', '.join(STARTS)}")
+        if self.optimizer not in ("sgd", "adam"):
+            raise MfvError(f"render.optimizer is {self.optimizer!r}; it is sgd or adam")
+        if not 0 <= self.momentum < 1:
+            raise MfvError(f"render.momentum is {self.momentum}; it is at least 0 and below 1")
+        object.__setattr__(self, "octaves", tuple(self.octaves))
+        object.__setattr__(self, "noise", tuple(self.noise))
+        if not self.octaves:
+            raise MfvError("a recipe needs at least one octave")
+
+    @property
+    def steps(self) -> int:
+        """The number of steps in all octaves."""
+        return sum(octave.iterations for octave in self.octaves)
+
+    def place(self, step: int) -> tuple[int, int]:
+        """Return the octave's index and the iteration within it for a step of the whole, both from 0."""
+        for index, octave in enumerate(self.octaves):
+            if step < octave.iterations:
+                return index, step
+            step -= octave.iterations
+        raise IndexError(f"the recipe has {self.steps} steps")
+
+    def make_optimizer(self, canvas: torch.nn.Parameter) -> torch.optim.Optimizer:
+        """Return the optimizer; the maximizer sets its step size at every step."""
+        if self.optimizer == "adam":
+            return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True)
+        return torch.optim.SGD(
+            [canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True
+        )
+
+
+def step_size(octave: Octave, iteration: int) -> float:
+    """Return the step of an iteration in pixels' own range [0, 1]."""
+    return value_at(octave.step, iteration, octave.iterations) / 255
+
+
+def one_octave(
+    iterations: int,
+    objective: Objective,
+    regularizers: Sequence[Regularizer],
+    step: float | Schedule = 1.0,
+    **others: object,
+) -> Recipe:
+    """Return a recipe of a single octave on a canvas of the network's input size."""
+    return Recipe((Octave(iterations, step, objective=objective, regularizers=tuple(regularizers)),), **others)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""From a unit's facets to their images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from mfv.errors import MfvError
+from mfv.models.target import TargetModel
+from mfv.objectives.unit import UnitActivation
+from mfv.progress import StageBar, quiet_lightning
+from mfv.rendering.checkpoint import RenderCheckpoint
+from mfv.rendering.octave import Recipe
+from mfv.rendering.renderer import FacetRenderer
+from mfv.rendering.rendering import Rendering
+from mfv.rendering.sharding import ShardedStrategy
+from mfv.rendering.subject import UnitSubject
+
+
+def render(
+    model: TargetModel,
+    recipe: Recipe,
+    subject: UnitSubject,
+    starts: Tensor,
+    *,
+    seed: int = 0,
+    input_size: int | None = None,
+    directory: str | Path | None = None,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    loggers: Sequence[Logger] = (),
+    snapshot_every: int = 50,
+    checkpoint_every: int = 50,
+    progress: bool = True,
+) -> Rendering:
+    """Render all facets by activation maximization, in one batch per process.
+
+    Args:
+        model: the network.
+        recipe: octaves, start, optimizer.
+        subject: the unit and its images, for the objectives.
+        starts: (k, 3, H, W) in [0, 1], one per facet.
+        seed: fixes every random number.
+        input_size: the side of what the network is shown; by default the model's input size.
+        directory: where the checkpoint and the result are kept; a run that finds its own checkpoint
+            there goes on from it. By default a folder that is removed afterwards.
+        accelerator: as Lightning's Trainer takes it.
+        devices: processes on this machine, one per device; the images are spread over them.
+        num_nodes: machines.
+        loggers: get the curves and the images as they grow.
+        snapshot_every: steps between the images kept and logged; 0 for none.
+        checkpoint_every: steps between checkpoints.
+        progress: whether to show a bar.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; the checkpoint stays.
+
+    """
+    if directory is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            return render(
+                model, recipe, subject, starts, seed=seed, input_size=input_size, directory=temporary,
+                accelerator=accelerator, devices=devices, num_nodes=num_nodes, loggers=loggers,
+                snapshot_every=snapshot_every, checkpoint_every=checkpoint_every, progress=progress,
+            )  # fmt: skip
+    directory = Path(directory)
+    result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
+    directory.mkdir(parents=True, exist_ok=True)
+    bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
+    module = FacetRenderer(
+        model,
+        recipe,
+        [bound[id(octave.objective)] for octave in recipe.octaves],
+        UnitActivation().bind(subject),
+        starts,
+        result,
+        seed=seed,
+        input_size=input_size,
+        snapshot_every=snapshot_every,
+    )
+    several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
+    with quiet_lightning():
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=ShardedStrategy(start_method="spawn") if several else "auto",
+            max_epochs=1,
+            max_steps=recipe.steps,
+            logger=list(loggers) or False,
+            callbacks=[
+                RenderCheckpoint(checkpoint, checkpoint_every),
+                *([StageBar("render", refresh_rate=5)] if progress else []),
+            ],
+            default_root_dir=directory,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+        )
+        trainer.fit(module, ckpt_path=_usable(checkpoint, starts, recipe))
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return Rendering.load(result)
+
+
+def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:
+    if not checkpoint.exists():
+        return None
+    curves = torch.load(checkpoint, map_location="cpu", weights_only=True)["mfv"]["curves"]
+    if curves.shape != (recipe.steps, len(starts)):
+        raise MfvError(
+            f"{checkpoint} is of another rendering ({curves.shape[1]} facets, {curves.shape[0]} steps; now "
+            f"{len(starts)} and {recipe.steps}): remove it, or choose another run directory"
+        )
+    return checkpoint

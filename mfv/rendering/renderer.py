@@ -1,0 +1,182 @@
+"""The LightningModule whose parameters are the facet images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.loggers import Logger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mfv.models.target import TargetModel
+from mfv.objectives.base import Objective
+from mfv.rendering.maximizer import ActivationMaximizer
+from mfv.rendering.octave import Recipe
+from mfv.rendering.rendering import Rendering
+from mfv.rendering.sharding import gather, interleave, own_rows
+from mfv.reports.loggers import log_images
+
+STATE = "mfv"  # where a checkpoint keeps the images and what goes with them
+
+
+class FacetRenderer(LightningModule):
+    """Renders all facets in one `fit`, spread over the processes (`ShardedStrategy`).
+
+    Args:
+        model: the network under study.
+        recipe: octaves, start and optimizer.
+        objectives: one per octave, bound to the unit.
+        watch: the bound objective whose value the curves show: the unit itself.
+        starts: (k, 3, H, W) in [0, 1].
+        result: the file that the first process writes when all is done.
+        seed: of the run.
+        input_size: the side of what the network is shown.
+        snapshot_every: keep and log the images each this many steps; 0 for never.
+
+    """
+
+    def __init__(
+        self,
+        model: TargetModel,
+        recipe: Recipe,
+        objectives: Sequence[Objective],
+        watch: Objective,
+        starts: Tensor,
+        result: Path,
+        *,
+        seed: int = 0,
+        input_size: int | None = None,
+        snapshot_every: int = 50,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.strict_loading = False
+        self.model, self.recipe, self.watch = model, recipe, watch
+        self.objectives = nn.ModuleList(objectives)
+        self.starts, self.result = starts, Path(result)
+        self.seed, self.input_size, self.snapshot_every = seed, input_size, snapshot_every
+        self.maximizer: ActivationMaximizer | None = None
+        self.snapshots: dict[int, Tensor] = {}
+        self.steps_done = 0
+
+    # --- the images -----------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Make this process's images (Lightning may ask twice)."""
+        if self.maximizer is None:
+            rows = own_rows(len(self.starts), self.trainer.global_rank, self.trainer.world_size)
+            objectives = [part for part in self.objectives if isinstance(part, Objective)]
+            self.maximizer = ActivationMaximizer(
+                self.model,
+                self.recipe,
+                objectives,
+                self.starts[rows],
+                rows,
+                seed=self.seed,
+                input_size=self.input_size,
+                watch=self.watch,
+            )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the recipe's optimizer of the images."""
+        return self.recipe.make_optimizer(self.images.canvas)
+
+    def train_dataloader(self) -> DataLoader:
+        """Return one item per step."""
+        return DataLoader(range(self.recipe.steps), batch_size=None)  # type: ignore[arg-type]
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Make one step of activation maximization."""
+        self.images.step(self.optimizers(), self.steps_done)  # type: ignore[arg-type]
+        values = self.images.curves[self.steps_done]
+        if len(values):
+            self.log("activation", values.mean(), prog_bar=True, logger=False)
+        self.steps_done += 1
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Keep and log the images from time to time. All processes do so at the same steps."""
+        if self.snapshot_every and self.steps_done % self.snapshot_every == 0:
+            images = self._whole(self.images.canvas.detach().cpu())
+            self.snapshots[self.steps_done] = (images * 255).round().byte()
+            self._log(images, self._whole(self.images.curves.cpu(), dim=1))
+
+    def on_train_end(self) -> None:
+        """Bring the images together; the first process writes them."""
+        images = self._whole(self.images.canvas.detach().float().cpu())
+        curves = self._whole(self.images.curves.cpu(), dim=1)
+        if self.trainer.is_global_zero:
+            Rendering(images, curves, self.snapshots).save(self.result)
+
+    # --- checkpoints: whole images, so that another number of processes can go on -----------------
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return nothing: the network is not ours to save, and the images have a place of their own."""
+        return {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Gather all images, and what goes with each, from all processes."""
+        maximizer = self.images
+        memory_keys = sorted({key for keys in gather(list(maximizer.memory), self._processes) for key in keys})
+        checkpoint[STATE] = {
+            "steps_done": self.steps_done,
+            "canvas": self._whole(maximizer.canvas.detach().cpu()),
+            "curves": self._whole(maximizer.curves.cpu(), dim=1),
+            "memory": {key: self._whole(self._memory(key).cpu()) for key in memory_keys},
+            "snapshots": self.snapshots,
+        }
+        for state in checkpoint["optimizer_states"]:
+            for values in state["state"].values():
+                for name, value in values.items():
+                    if _per_image(value, maximizer.canvas):
+                        values[name] = self._whole(value.cpu())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take this process's share of what `on_save_checkpoint` gathered."""
+        self.configure_model()
+        maximizer, state = self.images, checkpoint[STATE]
+        rows = maximizer.facets.cpu()
+        self.steps_done, self.snapshots = state["steps_done"], dict(state["snapshots"])
+        device = maximizer.canvas.device
+        maximizer.canvas.data = state["canvas"][rows].to(device)
+        maximizer.curves.copy_(state["curves"][:, rows])
+        maximizer.memory = {key: value[rows].to(device) for key, value in state["memory"].items()}
+        for optimizer in checkpoint["optimizer_states"]:
+            for values in optimizer["state"].values():
+                for name, value in values.items():
+                    if _per_image(value, state["canvas"]):
+                        values[name] = value[rows]
+
+    @property
+    def images(self) -> ActivationMaximizer:
+        """This process's images; there from `configure_model` on."""
+        assert self.maximizer is not None, "the images are made in configure_model"
+        return self.maximizer
+
+    @property
+    def _processes(self) -> int:
+        return self.trainer.world_size
+
+    def _memory(self, key: str) -> Tensor:
+        return self.images.memory.get(key, self.images.canvas.new_zeros(0))
+
+    def _whole(self, shard: Tensor, dim: int = 0) -> Tensor:
+        return interleave(gather(shard, self._processes), dim)
+
+    def _log(self, images: Tensor, curves: Tensor) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        loggers: list[Logger] = self.loggers
+        for step in range(max(0, self.steps_done - self.snapshot_every), self.steps_done):
+            metrics = {f"activation/facet_{k:02d}": float(value) for k, value in enumerate(curves[step])}
+            for logger in loggers:
+                logger.log_metrics(metrics, step)
+        captions = [f"facet {k}" for k in range(len(images))]
+        log_images(loggers, images, captions, self.steps_done - 1)
+
+
+def _per_image(value: Any, canvas: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.ndim == canvas.ndim and value.shape[1:] == canvas.shape[1:]

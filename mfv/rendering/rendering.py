@@ -1,0 +1,40 @@
+"""What rendering leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """The images of all facets, and how they came about."""
+
+    images: Tensor  # (k, 3, H, W) float32 in [0, 1]
+    curves: Tensor  # (steps, k): the unit's value at each step
+    snapshots: Mapping[int, Tensor] = field(default_factory=dict)  # after so many steps: (k, 3, h, w) uint8
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, in one move."""
+        tensors = {"images": self.images.contiguous(), "curves": self.curves.contiguous()}
+        tensors |= {f"snapshot_{step:06d}": images.contiguous() for step, images in self.snapshots.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        save_file(tensors, temporary)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Rendering:
+        """Read what `save` wrote."""
+        tensors = load_file(path)
+        snapshots = {
+            int(name.removeprefix("snapshot_")): images
+            for name, images in tensors.items()
+            if name.startswith("snapshot_")
+        }
+        return cls(tensors["images"], tensors["curves"], dict(sorted(snapshots.items())))

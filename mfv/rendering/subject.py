@@ -1,0 +1,77 @@
+"""The unit and its images, as objectives ask for them when they are bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfv.activations.values import as_codes
+from mfv.models.target import TargetModel
+
+BATCH = 32
+
+
+class UnitSubject:
+    """A unit with its images and facets (`mfv.objectives.Subject`).
+
+    Args:
+        model: the network.
+        layer: the unit's.
+        index: the unit's.
+        position: where in a map the unit's value is read, as `unit_values` takes it.
+        pixels: (n, 3, H, W) uint8, the unit's images as the network is shown them.
+        assignment: (n,) the images' facets.
+        activations: (n,) the unit's value on the images.
+        crops: whether the images are receptive-field crops: then "codes" and "middle" both mean
+            the unit's own layer, as deeper ones would see beyond the crop.
+
+    """
+
+    def __init__(
+        self,
+        model: TargetModel,
+        layer: str,
+        index: int,
+        position: str | None,
+        pixels: Tensor,
+        assignment: np.ndarray,
+        activations: np.ndarray,
+        crops: bool = False,
+    ):
+        self.model, self.layer, self.index, self.position = model, layer, index, position
+        self.is_class = model.is_output(layer)
+        self.facets = int(assignment.max()) + 1
+        self.pixels, self.crops = pixels, crops
+        self._assignment = torch.as_tensor(assignment)
+        self._activations = torch.as_tensor(activations)
+        self._codes: dict[str, Tensor] = {}
+
+    def layer_name(self, layer: str) -> str:
+        """Return the network's name for a layer, for "codes" and "middle" too."""
+        if layer in ("codes", "middle"):
+            if self.crops:
+                return self.layer
+            return self.model.code_layer if layer == "codes" else self.model.anchor_layer
+        return self.model.canonical(layer)
+
+    def codes(self, layer: str) -> Tensor:
+        """Return the layer's mean activation (n, d) for each image; computed once."""
+        name = self.layer_name(layer)
+        if name not in self._codes:
+            device = self.model.mean.device
+            with torch.inference_mode():
+                batches = [
+                    as_codes(self.model.activations(batch.to(device).float() / 255, [name])[name]).cpu()
+                    for batch in self.pixels.split(BATCH)
+                ]
+            self._codes[name] = torch.cat(batches).clone()
+        return self._codes[name]
+
+    def assignment(self) -> Tensor:
+        """Return the facet of each image (n,)."""
+        return self._assignment
+
+    def activations(self) -> Tensor:
+        """Return the unit's value on each image (n,)."""
+        return self._activations

@@ -1,0 +1,178 @@
+"""Lightning's loggers for a run, and how images and the final table reach each of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+from mfv.errors import MfvError, nearest_names
+from mfv.reports import wording
+from mfv.reports.contact_sheet import contact_sheet
+from mfv.reports.images import square, to_pil
+from mfv.reports.summary import final_numbers
+from mfv.reports.wandb_run import close_wandb, open_wandb, wandb_files
+from mfv.structures import Facet, FacetSet
+
+NAMES = ("csv", "tensorboard", "wandb")
+COLUMNS = (
+    "facet",
+    "visualization",
+    "mean image",
+    "nearest images",
+    "images",
+    "activation start",
+    "activation",
+    "natural percentile",
+    "probability",
+    "argmax",
+)
+TILE, SHOWN = 96, 8  # pixels and number of the nearest images in the table
+
+
+def make_loggers(
+    names: Sequence[str],
+    directory: str | Path,
+    config: Mapping[str, Any],
+    name: str,
+    group: str | None = None,
+    run_id: str | None = None,
+) -> list[Logger]:
+    """Return a started logger for each of `names`, which are "wandb", "tensorboard" and "csv".
+
+    "csv" needs no logger: metrics.csv is always written. `config` is the resolved configuration, recorded by
+    each logger. Files go to `directory`/wandb and `directory`/tensorboard. `group` holds the runs of a sweep
+    together in W&B; `run_id` is W&B's, for a run that is resumed elsewhere (see `open_wandb`). Call it in the
+    main process, and `close_loggers` at the end of every job. Raises MfvError for an unknown name or a
+    logger that is not installed.
+    """
+    directory = Path(directory)
+    for unknown in (given for given in names if given not in NAMES):
+        near = nearest_names(unknown, NAMES)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise MfvError(f"logger.names: unknown logger {unknown!r}{hint} (there are {', '.join(NAMES)})")
+    loggers: list[Logger] = []
+    for kind in dict.fromkeys(names):
+        if kind == "tensorboard":
+            loggers.append(_open_tensorboard(directory, config))
+        elif kind == "wandb":
+            loggers.append(open_wandb(directory, config, name, group, run_id))
+    return loggers
+
+
+def close_loggers(loggers: Sequence[Logger]) -> None:
+    """Write what is pending and end the runs, so that the next job of a sweep starts its own."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            close_wandb(logger)
+        else:
+            logger.finalize("success")
+
+
+@rank_zero_only
+def log_images(loggers: Sequence[Logger], images: Tensor, captions: Sequence[str], step: int) -> None:
+    """Log the facets' images (k, 3, H, W) in [0, 1] as they are at `step`, with a caption each.
+
+    TensorBoard has no captions: it shows facet 3 as "visualization/facet_03" with a slider over the steps.
+    """
+    if len(images) != len(captions):
+        raise ValueError(f"{len(images)} images need as many captions, got {len(captions)}")
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            with wandb_files(str(logger.save_dir)):
+                pictures = [to_pil(image) for image in images]
+                logger.log_image("visualization", pictures, step=step, caption=list(captions))
+        elif isinstance(logger, TensorBoardLogger):
+            for position, image in enumerate(images):
+                name = f"visualization/facet_{position:02d}"
+                logger.experiment.add_image(name, np.asarray(to_pil(image)), step, dataformats="HWC")
+
+
+@rank_zero_only
+def log_table(
+    loggers: Sequence[Logger], facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None = None
+) -> None:
+    """Log the final table, a row per facet, and the means as "final/…".
+
+    `exemplars` holds one tensor (m, 3, h, w) per facet, nearest first. W&B gets a table with images;
+    TensorBoard the contact sheet and the numbers as a Markdown table.
+    """
+    numbers = final_numbers(facet_set)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            _log_wandb_table(logger, facet_set, exemplars, step)
+        elif isinstance(logger, TensorBoardLogger):
+            sheet = contact_sheet(facet_set, exemplars)
+            logger.experiment.add_image("facets", np.asarray(sheet), step, dataformats="HWC")
+            logger.experiment.add_text("facets", markdown_table(facet_set), step)
+        if numbers:
+            logger.log_metrics(numbers, step)
+
+
+def markdown_table(facet_set: FacetSet) -> str:
+    """Return the facets' numbers as a Markdown table."""
+    heads = ["facet", *COLUMNS[4:]]
+    lines = [f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
+    for facet in facet_set.facets:
+        cells = [
+            str(facet.index),
+            str(facet.size),
+            wording.number(facet.activation_start),
+            wording.number(facet.activation),
+            wording.ordinal(facet.natural_percentile),
+            wording.probability(facet.probability),
+            wording.readable(facet.is_argmax),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _open_tensorboard(directory: Path, config: Mapping[str, Any]) -> TensorBoardLogger:
+    try:
+        logger = TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False)
+    except ModuleNotFoundError as error:
+        raise MfvError(
+            f"logger=tensorboard needs the package tensorboard ({error}): "
+            "`pip install mfv[tensorboard]`, or choose logger=csv"
+        ) from error
+    logger.log_hyperparams(dict(config))
+    return logger
+
+
+def _log_wandb_table(
+    logger: WandbLogger, facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None
+) -> None:
+    import wandb
+
+    rows = []
+    for position, facet in enumerate(facet_set.facets):
+        rendered = None if facet_set.images is None else wandb.Image(to_pil(facet_set.images[position]))
+        mean = wandb.Image(to_pil(facet_set.mean_images[position]))
+        nearest = exemplars[position][:SHOWN]
+        row = wandb.Image(_side_by_side(nearest)) if len(nearest) else None
+        rows.append([facet.index, rendered, mean, row, *_numbers(facet)])
+    with wandb_files(str(logger.save_dir)):
+        logger.log_table("facets", columns=list(COLUMNS), data=rows, step=step)
+
+
+def _side_by_side(images: Tensor) -> Image.Image:
+    """Return images (m, 3, h, w) as one row of small squares."""
+    row = Image.new("RGB", (TILE * len(images), TILE))
+    for place, image in enumerate(images):
+        row.paste(square(image, TILE), (TILE * place, 0))
+    return row
+
+
+def _numbers(facet: Facet) -> list[float | int | bool | None]:
+    return [
+        facet.size,
+        facet.activation_start,
+        facet.activation,
+        facet.natural_percentile,
+        facet.probability,
+        facet.is_argmax,
+    ]

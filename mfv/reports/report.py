@@ -1,0 +1,60 @@
+"""What a run leaves for people to look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from mfv.reports.contact_sheet import contact_sheet
+from mfv.reports.curves import write_curves
+from mfv.reports.gallery import gallery
+from mfv.reports.images import save_png
+from mfv.structures import FacetSet
+
+
+def write_report(
+    facet_set: FacetSet,
+    exemplars: Sequence[Tensor],
+    thumbnails: Tensor,
+    curves: Tensor,
+    snapshots: Mapping[int, Tensor],
+    directory: str | Path,
+    command: str = "",
+) -> Path:
+    """Write the pictures, the curves, the contact sheet and the gallery; return the gallery's place.
+
+    Args:
+        facet_set: with its images.
+        exemplars: per facet (m, 3, h, w) uint8.
+        thumbnails: (n, 3, h, w) uint8, one per image of the facet set.
+        curves: (steps, k) the unit's value at each step.
+        snapshots: after so many steps, the images (k, 3, h, w) uint8.
+        directory: of the run.
+        command: what reproduces the run.
+
+    """
+    directory = Path(directory)
+    assert facet_set.images is not None, "a report is of a rendered facet set"
+    for facet, image, mean in zip(facet_set.facets, facet_set.images, facet_set.mean_images, strict=True):
+        save_png(image, directory / facet.image_path)
+        save_png(mean, directory / facet.mean_image_path)
+    columns = {f"activation/facet_{k:02d}": column for k, column in enumerate(curves.T.numpy())}
+    write_curves(directory / "metrics.csv", np.arange(len(curves)), columns)
+    nearest = [images.float() / 255 for images in exemplars]
+    save_png(contact_sheet(facet_set, nearest), directory / "contact_sheet.png")
+    page = gallery(
+        facet_set,
+        nearest,
+        [picture.float() / 255 for picture in thumbnails],
+        {step: images.float() / 255 for step, images in snapshots.items()},
+        command,
+    )
+    path = directory / "gallery.html"
+    temporary = path.with_name("gallery.html.part")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, path)
+    return path

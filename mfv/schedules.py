@@ -1,0 +1,64 @@
+"""Numbers that change over the iterations of an octave."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A number for each iteration."""
+
+    def at(self, iteration: int, iterations: int) -> float:
+        """Return the value at `iteration` (from 0) of `iterations`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Linear:
+    """From the first value, at the first iteration, straight to the last, at the last iteration."""
+
+    first: float
+    last: float
+
+    def at(self, iteration: int, iterations: int) -> float:
+        """Return first + (last − first)·i/(N−1)."""
+        return self.first + (self.last - self.first) * _share(iteration, iterations)
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """From the first value to the last by a constant factor per iteration; both above 0."""
+
+    first: float
+    last: float
+
+    def at(self, iteration: int, iterations: int) -> float:
+        """Return first·(last/first)^(i/(N−1))."""
+        return self.first * (self.last / self.first) ** _share(iteration, iterations)
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the paper authors' released code computes for its TV weight: first·(1 − 1/N) + last·i/N.
+
+    An operator-precedence slip: it ends near (first + last)(1 − 1/N), so that a "constant" .4 ramps
+    from .398 to .796.
+    """
+
+    first: float
+    last: float
+
+    def at(self, iteration: int, iterations: int) -> float:
+        """Return the slipped value."""
+        return self.first * (1 - 1 / iterations) + self.last * iteration / iterations
+
+
+def value_at(schedule: float | Schedule, iteration: int, iterations: int) -> float:
+    """Return a schedule's value, or the number itself where it is constant."""
+    if isinstance(schedule, int | float):
+        return float(schedule)
+    return schedule.at(iteration, iterations)
+
+
+def _share(iteration: int, iterations: int) -> float:
+    return iteration / (iterations - 1) if iterations > 1 else 0.0
