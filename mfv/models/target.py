@@ -12,6 +12,19 @@ from mfv.errors import MfvError, nearest_names
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 OUTPUT = ""  # the network as a whole, as a layer: its output
+NONLINEARITIES = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Mish,
+    nn.Softplus,
+    nn.Sigmoid,
+    nn.Tanh,
+)
 PROB = "prob"  # a layer that no module stands for: the softmax of the output
 
 
@@ -145,6 +158,31 @@ class TargetModel(nn.Module):
             raise MfvError(f"no module stands for layer {PROB!r} of {self.name}: it is the softmax of the output")
         return self.network.get_submodule(name.removesuffix(INPUT_SUFFIX))
 
+    def before_activation(self, layer: str) -> str:
+        """Return the layer that gives a layer's values before its nonlinearity, where the network has one.
+
+        A block that ends in a nonlinearity stands for what goes into that; so does the nonlinearity itself.
+        Rectified values are flat where the unit is silent (or, with ReLU6, at its limit): no gradient
+        comes out of them. A nonlinearity that is not a module, as at the end of a ResNet's block, stays.
+        """
+        layer = self.canonical(layer)
+        if layer in (OUTPUT, PROB) or layer.endswith(INPUT_SUFFIX):
+            return layer
+        module = self.network.get_submodule(layer)
+        parent, _, name = layer.rpartition(".")
+        if isinstance(module, nn.Sequential) and len(module) > 1:
+            children = list(module._modules)
+            if isinstance(module[-1], NONLINEARITIES):
+                return self.before_activation(f"{layer}.{children[-2]}")
+        elif isinstance(module, NONLINEARITIES):
+            siblings = self.network.get_submodule(parent)
+            if isinstance(siblings, nn.Sequential):
+                names = list(siblings._modules)
+                if names.index(name):
+                    before = names[names.index(name) - 1]
+                    return self.before_activation(f"{parent}.{before}" if parent else before)
+        return layer
+
     def is_output(self, layer: str) -> bool:
         """Say whether a layer's units are the classes.
 
@@ -203,7 +241,7 @@ def _frozen_copy(network: nn.Module) -> nn.Module:
         network = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
         raise MfvError(f"the network ({type(network).__name__}) cannot be copied: {error}") from error
-    network = network.eval().requires_grad_(False)
+    network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
 from mfv.rendering.octave import Octave, Recipe, step_size
@@ -21,6 +22,7 @@ class Steps(Protocol):
     """What the maximizer needs of an optimizer (Lightning's wrapper has it too)."""
 
     param_groups: list[dict[str, Any]]
+    state: Any
 
     def step(self) -> Any:
         """Move the parameters along their gradients."""
@@ -30,8 +32,9 @@ class Steps(Protocol):
 class ActivationMaximizer(nn.Module):
     """Optimizes a batch of images, each for its own facet, all at once.
 
-    The images are independent: gradients are normalized per image, and each image's transforms
-    come from its own facet's random numbers.
+    The images are independent: gradients are normalized per image, each image's transforms come
+    from its own facet's random numbers, and the network's sums keep one order whatever the batch
+    (`mfv.models.preparation`). The model passed in is copied, not changed.
 
     Args:
         model: the network under study.
@@ -64,9 +67,11 @@ class ActivationMaximizer(nn.Module):
         super().__init__()
         if len(objectives) != len(recipe.octaves):
             raise ValueError(f"{len(recipe.octaves)} octaves, but {len(objectives)} objectives")
-        self.model, self.recipe, self.seed = model, recipe, seed
+        self.recipe, self.seed = recipe, seed
         self.objectives = nn.ModuleList(objectives)
         self.watch = watch
+        valued = [*objectives, *([watch] if watch else [])]
+        self.model = prepare(model, keep=[layer for objective in valued for layer in objective.layers])
         self.input_size = input_size or model.input_size
         self.register_buffer("facets", facets.clone())
         self.canvas = nn.Parameter(self._start(starts))
@@ -79,7 +84,7 @@ class ActivationMaximizer(nn.Module):
         index, iteration = self.recipe.place(step)
         octave = self.recipe.octaves[index]
         if iteration == 0:
-            self._enlarge(octave.canvas_size(self.input_size))
+            self._enlarge(octave.canvas_size(self.input_size), optimizer)
         if not len(self.facets):  # a process without images: it only keeps count
             optimizer.step()
             return
@@ -114,11 +119,14 @@ class ActivationMaximizer(nn.Module):
         shown = pixels
         for regularizer in moment.octave.regularizers:
             shown = regularizer.transform(shown, moment)
+        facets, count = self.facets, len(pixels)
+        if count == 1:  # convolutions of a single image sum in another order: it gets company
+            shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
         layers = dict.fromkeys((*objective.layers, *(self.watch.layers if self.watch else ())))
         activations = self.model.activations(shown.contiguous(memory_format=torch.channels_last), list(layers))
         progress = moment.step / max(1, self.recipe.steps - 1)
-        values = objective(activations, self.facets, progress)
-        watched = self.watch(activations, self.facets, progress) if self.watch else values
+        values = objective(activations, facets, progress)[:count]
+        watched = self.watch(activations, facets, progress)[:count] if self.watch else values
         self.curves[moment.step] = watched.detach()
         for regularizer in moment.octave.regularizers:
             values = values - regularizer.penalty(pixels, moment)
@@ -136,11 +144,13 @@ class ActivationMaximizer(nn.Module):
             starts = (torch.stack(noise) * deviation + mean) / 255 if noise else blank
         return resized(starts.float(), size).clamp(0, 1).clone()
 
-    def _enlarge(self, size: int) -> None:
+    def _enlarge(self, size: int, optimizer: Steps) -> None:
+        """Bring the canvas to a size; momentum and regularizers' memories, of the old size, begin anew."""
         if self.canvas.shape[-1] != size:
             with torch.no_grad():
                 self.canvas.data = resized(self.canvas.data, size).clamp(0, 1)
             self.memory.clear()
+            optimizer.state.clear()
 
     def _moment(self, octave: Octave, iteration: int, step: int) -> _Present:
         size = (self.input_size, self.input_size)
@@ -186,7 +196,8 @@ class _Present:
 
 def normalize(gradient: Tensor) -> Tensor:
     """Divide each image's gradient by its mean absolute value; a zero gradient stays zero (PAPER.md, step 3)."""
-    scale = gradient.abs().mean((1, 2, 3), keepdim=True)
+    # In double precision, as the order of the sum follows from the batch's size.
+    scale = gradient.abs().mean((1, 2, 3), keepdim=True, dtype=torch.float64).to(gradient.dtype)
     return gradient / torch.where(scale > 0, scale, torch.ones_like(scale))
 
 

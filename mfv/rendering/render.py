@@ -74,11 +74,13 @@ def render(
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
     directory.mkdir(parents=True, exist_ok=True)
     bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
+    objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
+    watch = UnitActivation().bind(subject)
     module = FacetRenderer(
         model,
         recipe,
-        [bound[id(octave.objective)] for octave in recipe.octaves],
-        UnitActivation().bind(subject),
+        objectives,
+        watch,
         starts,
         result,
         seed=seed,
@@ -94,6 +96,7 @@ def render(
             strategy=ShardedStrategy(start_method="spawn") if several else "auto",
             max_epochs=1,
             max_steps=recipe.steps,
+            use_distributed_sampler=False,  # every process makes every step
             logger=list(loggers) or False,
             callbacks=[
                 RenderCheckpoint(checkpoint, checkpoint_every),

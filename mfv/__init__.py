@@ -1,0 +1,33 @@
+"""mfv: multifaceted feature visualization. What a neuron fires for, one image per kind.
+
+`mfv.visualize` is all of it in one call; the parts are in the subpackages.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfv.api import fast_recipe, visualize
+    from mfv.errors import MfvError
+    from mfv.models.target import TargetModel
+    from mfv.structures import Facet, FacetSet, Unit
+
+__all__ = ["Facet", "FacetSet", "MfvError", "TargetModel", "Unit", "fast_recipe", "visualize"]
+
+_HOMES = {
+    "Facet": "mfv.structures",
+    "FacetSet": "mfv.structures",
+    "MfvError": "mfv.errors",
+    "TargetModel": "mfv.models.target",
+    "Unit": "mfv.structures",
+    "fast_recipe": "mfv.api",
+    "visualize": "mfv.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the command line answers --help without loading PyTorch."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mfv' has no attribute {name!r}")

@@ -1,0 +1,134 @@
+"""mfv in a notebook: one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mfv.activations.values import Position
+from mfv.data.memory import as_source
+from mfv.discovery.selection import Selection
+from mfv.discovery.tsne import TSNEKMeans
+from mfv.experiment import Discovery, Machine, run_experiment
+from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
+from mfv.models.units import resolve_unit
+from mfv.objectives import FacetAnchor, UnitActivation
+from mfv.regularizers import RandomAffine, SpectralGradient, TVProx
+from mfv.rendering.octave import Recipe
+from mfv.rendering.recipes import anchored_recipe
+from mfv.reports.report import write_report
+from mfv.schedules import Geometric
+from mfv.structures import FacetSet
+
+
+def visualize(
+    network: nn.Module,
+    layer: str,
+    unit: int | str,
+    images: Any,
+    facets: int = 10,
+    *,
+    labels: Sequence[str] | None = None,
+    input_size: int = 224,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    position: Position | None = None,
+    select: str = "auto",
+    count: int | None = None,
+    discovery: Discovery | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    directory: str | Path | None = None,
+    store: str | Path | None = None,
+    devices: int | str = 1,
+    accelerator: str = "auto",
+    progress: bool = True,
+) -> FacetSet:
+    """Find what a unit of any network fires for, and paint one image for each kind.
+
+    The network is not changed: mfv works on a copy.
+
+    Args:
+        network: maps normalized images (n, 3, H, W) to its output; or a `TargetModel`, which brings
+            its labels, pixel statistics and layer aliases along.
+        layer: a name from `network.named_modules()`.
+        unit: a neuron's or channel's index; of an output layer with labels also a label.
+        images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
+            [0, 1] or uint8, arrays (H, W, 3), paths.
+        facets: how many kinds to look for.
+        labels: the class names, in the order of the output.
+        input_size: the side of the network's input, in pixels.
+        mean: per channel in [0, 1] RGB, subtracted from the pixels.
+        std: per channel, divides them.
+        position: where in a map the unit's value is read: "max", "mean", "center" or (y, x).
+        select: "class", "top" or "auto" (`Selection`).
+        count: how many of the most active images.
+        discovery: the clustering method; by default the paper's t-SNE and k-means.
+        recipe: how the images are rendered; by default `fast_recipe()`.
+        seed: fixes every random number.
+        directory: where the run leaves its files (contact sheet, gallery …); by default nowhere.
+        store: where activations are kept from run to run; by default nowhere.
+        devices: how many to spread the facets over.
+        accelerator: as Lightning's Trainer takes it.
+        progress: whether to show bars.
+
+    Returns:
+        The facets with their images: `result.images` (k, 3, H, W) in [0, 1], `result[0].exemplars` …
+
+    Raises:
+        MfvError: something that was given does not fit; the message says what to do.
+
+    Example:
+        >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
+
+    """
+    if isinstance(network, TargetModel):
+        model = network
+    else:
+        model = TargetModel(
+            network, name=type(network).__name__.lower(), input_size=input_size, mean=mean, std=std, labels=labels
+        )
+        model = model.to(torch.device("cpu"))
+    result = run_experiment(
+        model,
+        resolve_unit(model, layer, unit),
+        as_source(images),
+        facets=facets,
+        discovery=discovery or TSNEKMeans(),
+        recipe=recipe or fast_recipe(),
+        selection=Selection(select, count),
+        position=position if position is None or isinstance(position, str) else _written(position),
+        seed=seed,
+        directory=directory,
+        store_root=store,
+        machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
+    )
+    if directory is not None:
+        rendering = result.rendering
+        write_report(
+            result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory
+        )
+    return result.facet_set
+
+
+def fast_recipe(iterations: int = 200) -> Recipe:
+    """Return the default recipe, as conf/render/fast.yaml has it."""
+    return anchored_recipe(
+        iterations=iterations,
+        step=Geometric(4.0, 1.0),
+        momentum=0.5,
+        objectives={
+            "unit": {"objective": UnitActivation(), "weight": 2.0},
+            "codes": {"objective": FacetAnchor("codes"), "weight": 100.0},
+            "middle": {"objective": FacetAnchor("middle"), "weight": 100.0},
+        },
+        regularizers={"affine": RandomAffine(), "spectrum": SpectralGradient(0.5), "tv": TVProx(0.5, sweeps=2)},
+    )
+
+
+def _written(position: int | tuple[int, int]) -> str:
+    return str(position) if isinstance(position, int) else f"{position[0]},{position[1]}"

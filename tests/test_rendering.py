@@ -1,0 +1,162 @@
+"""Rendering: images are independent, runs repeat, a broken run goes on, several processes give what one gives."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mfv.api import fast_recipe
+from mfv.data import PhotoCrops, Preprocess
+from mfv.models.torchvision import torchvision_model
+from mfv.models.preparation import prepare
+from mfv.models.target import TargetModel
+from mfv.objectives import UnitActivation
+from mfv.regularizers import RandomAffine, TVProx
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, render
+from mfv.rendering.renderer import FacetRenderer
+
+STEPS = 20
+FACETS = 10
+
+
+@pytest.fixture(scope="module")
+def model() -> TargetModel:
+    return torchvision_model("mobilenet_v2")
+
+
+@pytest.fixture(scope="module")
+def subject(model: TargetModel) -> UnitSubject:
+    source = PhotoCrops()
+    preprocess = Preprocess(model.input_size, model.resize)
+    rows = np.linspace(0, len(source) - 1, 2 * FACETS).astype(int)
+    pixels = torch.stack([preprocess(source.load(int(row))) for row in rows])
+    activations = np.arange(len(rows), dtype=np.float32)
+    assignment = np.repeat(np.arange(FACETS), 2)
+    return UnitSubject(model, "classifier.1", 967, None, (pixels * 255).byte(), assignment, activations)
+
+
+@pytest.fixture(scope="module")
+def starts(subject: UnitSubject) -> Tensor:
+    pixels = subject.pixels.float() / 255
+    return torch.stack([pixels[subject.assignment() == k].mean(0) for k in range(FACETS)])
+
+
+def maximizer(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, facets: list[int], recipe: Recipe
+) -> ActivationMaximizer:
+    rows = torch.tensor(facets)
+    bound = [octave.objective.bind(subject) for octave in recipe.octaves]
+    return ActivationMaximizer(model, recipe, bound, starts[rows], rows, seed=3)
+
+
+def test_ten_together_equal_ten_alone(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    recipe = fast_recipe(STEPS)
+    together = maximizer(model, subject, starts, list(range(FACETS)), recipe).run()
+    alone = torch.cat([maximizer(model, subject, starts, [k], recipe).run() for k in range(FACETS)])
+    difference = (together - alone).abs().max().item()
+    print(f"ten together against ten alone after {STEPS} steps: max difference {difference:.1e}")
+    assert difference <= 1e-4
+    assert (together - starts).abs().mean() > 0.02  # and they did move
+
+
+def test_the_same_seed_gives_the_same_bytes(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    first, second = (maximizer(model, subject, starts, [0, 1], fast_recipe(6)).run() for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_another_seed_gives_another_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    recipe = fast_recipe(6)
+    bound = [octave.objective.bind(subject) for octave in recipe.octaves]
+    images = [ActivationMaximizer(model, recipe, bound, starts[:1], torch.tensor([0]), seed=s).run() for s in (0, 1)]
+    assert (images[0] - images[1]).abs().max() > 0.01
+
+
+def test_the_unit_rises(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    images = maximizer(model, subject, starts, [0, 1, 2], fast_recipe(30)).run()
+    with torch.inference_mode():
+        before, after = model(starts[:3])[:, 967], model(images)[:, 967]
+    assert (after > before + 3).all()
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+@pytest.mark.parametrize("stop", [3, 7])
+def test_a_broken_run_goes_on_as_if_unbroken(
+    model: TargetModel,
+    subject: UnitSubject,
+    starts: Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    recipe = growing_recipe()
+    options = {"progress": False, "snapshot_every": 4, "checkpoint_every": 2, "accelerator": "cpu"}
+    whole = render(model, recipe, subject, starts, directory=tmp_path / "whole", **options)
+
+    step = FacetRenderer.training_step
+
+    def breaking(self: FacetRenderer, batch: object, batch_idx: int) -> None:
+        if self.steps_done == stop:
+            raise RuntimeError("killed")
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(FacetRenderer, "training_step", breaking)
+    with pytest.raises(RuntimeError, match="killed"):
+        render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
+    monkeypatch.setattr(FacetRenderer, "training_step", step)
+    resumed = render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
+
+    assert torch.equal(whole.images, resumed.images)
+    assert torch.equal(whole.curves, resumed.curves)
+    assert whole.snapshots.keys() == resumed.snapshots.keys() == {4, 8}
+
+
+def test_two_processes_give_what_one_gives(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, tmp_path: Path
+) -> None:
+    recipe = growing_recipe()
+    options = {"progress": False, "snapshot_every": 5, "accelerator": "cpu"}
+    with threads(max(1, torch.get_num_threads() // 2)):  # as many as each of two processes gets: sums keep their order
+        one = render(model, recipe, subject, starts[:3], directory=tmp_path / "one", **options)
+    two = render(model, recipe, subject, starts[:3], directory=tmp_path / "two", devices=2, **options)  # 2 + 1 images
+    difference = (one.images - two.images).abs().max().item()
+    print(f"two processes against one: max difference {difference:.1e}")
+    assert difference <= 1e-4
+    assert torch.allclose(one.curves, two.curves, atol=1e-3)
+    assert torch.isfinite(two.curves).all()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def growing_recipe() -> Recipe:
+    """Return two short octaves with all that a checkpoint must keep: momentum, duals, a growing canvas, jitter."""
+    regularizers = (RandomAffine(), TVProx(0.5))
+    return Recipe(
+        (
+            Octave(4, step=2.0, objective=UnitActivation(), regularizers=regularizers),
+            Octave(5, step=1.0, scale=1.2, jitter=0.3, objective=UnitActivation(), regularizers=regularizers),
+        ),
+        momentum=0.5,
+    )
+
+
+def test_preparation_changes_nothing(model: TargetModel, starts: Tensor) -> None:
+    with torch.inference_mode():
+        expected = model.activations(starts[:2], ["features.3.conv.2", "features.13", ""])
+        found = prepare(model, keep=["features.3.conv.2"]).activations(
+            starts[:2], ["features.3.conv.2", "features.13", ""]
+        )
+    for layer, activation in expected.items():
+        assert torch.allclose(found[layer], activation, atol=2e-4), layer
