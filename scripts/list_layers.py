@@ -2,7 +2,7 @@
 
 usage: python scripts/list_layers.py [model=NAME] [model.weights=none] [model.KEY=VALUE …]
 
-NAME is one of conf/model/. The shapes come from one forward pass, so the weights do not matter: "none" is quick.
+NAME is one of conf/model/. The shapes come from one forward pass, so that model.weights=none will do.
 """
 
 import sys
@@ -24,7 +24,7 @@ HEADER = ("layer", "aliases", "type", "shape", "units")
 
 
 def make_model(overrides: Sequence[str]) -> TargetModel:
-    """Return the model that `model=NAME` and `model.KEY=VALUE` describe; NAME is mobilenet_v2 where it is not given."""
+    """Return the model that `model=NAME` (by default mobilenet_v2) and `model.KEY=VALUE` describe."""
     name = "mobilenet_v2"
     values = []
     for override in overrides:
@@ -56,7 +56,13 @@ def table(layers: Sequence[Layer]) -> str:
 
 def _cells(layer: Layer) -> tuple[str, ...]:
     shape = "not called" if layer.shape is None else "×".join(map(str, layer.shape)) or "a number"
-    return layer.name, ", ".join(layer.aliases), layer.kind, shape, "" if layer.units is None else str(layer.units)
+    return (
+        layer.name,
+        ", ".join(layer.aliases),
+        layer.kind,
+        shape,
+        "" if layer.units is None else str(layer.units),
+    )
 
 
 def _instantiated(config: DictConfig) -> Any:
@@ -64,7 +70,7 @@ def _instantiated(config: DictConfig) -> Any:
         return instantiate(config, _convert_="all")
     except (InstantiationException, OmegaConfBaseException) as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:
+        while cause.__cause__ is not None and not isinstance(cause, MfvError):
             cause = cause.__cause__
         raise MfvError(str(cause)) from error
 

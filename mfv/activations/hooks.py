@@ -9,12 +9,12 @@ from torch import Tensor, nn
 INPUT_SUFFIX = ":in"  # "classifier.1:in" is what the layer is given, "classifier.1" what it returns
 
 
-class NotATensor(TypeError):  # noqa: N818
+class NotATensor(TypeError):
     """What a layer takes or returns has no tensor in it."""
 
 
-class _Captured(Exception):  # noqa: N818 — it is a signal, not an error
-    """Everything asked for was seen: the rest of the forward pass is not needed."""
+class _Captured(Exception):
+    """A signal: everything asked for was seen, the rest of the forward pass is not needed."""
 
 
 class Recorder:
@@ -26,7 +26,7 @@ class Recorder:
         self._stop_early = stop_early
 
     def record(self, name: str, value: Any) -> bool:
-        """Keep the first value of a layer, as a layer may be called several times in a pass; say whether it was."""
+        """Keep a layer's first value, as a pass may call it several times; say whether this was the first."""
         if name in self.tensors:
             return False
         self.tensors[name] = first_tensor(name, value)
@@ -72,7 +72,9 @@ def capture(layers: Mapping[str, nn.Module], stop_early: bool = True) -> Iterato
     try:
         for name, module in layers.items():
             if name.endswith(INPUT_SUFFIX):
-                handles.append(module.register_forward_pre_hook(_input_hook(recorder, name), with_kwargs=True))
+                handles.append(
+                    module.register_forward_pre_hook(_input_hook(recorder, name), with_kwargs=True)
+                )
             else:
                 handles.append(module.register_forward_hook(_output_hook(recorder, name)))
         yield recorder
@@ -100,7 +102,7 @@ def _input_hook(recorder: Recorder, name: str) -> Any:
 
 
 def _with_copy(value: Any) -> Any:
-    """Return a value with its first tensor copied; containers other than plain tuples and lists stay as they are."""
+    """Return a value with its first tensor copied; containers other than tuples and lists stay as they are."""
     if isinstance(value, Tensor):
         return value.clone()
     if type(value) in (tuple, list) and value:

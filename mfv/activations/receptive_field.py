@@ -30,7 +30,7 @@ class ReceptiveField:
     """
 
     size: int  # pixels a side, before it is clipped to the image
-    stride: int  # pixels from one position's field to the next one's
+    stride: int  # pixels from one position's field to the next one's; 0 where all see everything
     start: int  # first pixel of position 0's field; negative by the padding
     grid: tuple[int, int]  # the layer's height and width; tokens are (1, tokens), neurons (1, 1)
     input_size: int  # the image's height and width
@@ -86,7 +86,9 @@ def _structure(model: TargetModel, layer: str) -> tuple[nn.Module, torch.Size]:
     for module in network.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                module._parameters[name] = nn.Parameter(parameter.detach(), requires_grad=parameter.is_floating_point())
+                module._parameters[name] = nn.Parameter(
+                    parameter.detach(), requires_grad=parameter.is_floating_point()
+                )
     twin = copy.copy(model)
     twin._modules = {"network": network}
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
@@ -116,7 +118,7 @@ def _leaves(result: Tensor) -> set[int]:
 def _measure(
     model: TargetModel, network: nn.Module, layer: str, grid: tuple[int, int], size: int
 ) -> ReceptiveField | None:
-    """Measure on images of `size`; None where the field meets their edge or the network does not take them."""
+    """Measure on images of `size`; None where the field meets their edge or the network refuses them."""
     middles, strides = [], set()
     for trial in range(TRIALS):
         generator = torch.Generator().manual_seed(trial)
@@ -142,9 +144,9 @@ def _measure(
             strides = {after[axis] - before[axis] for after, before in pairwise(ends) for axis in (0, 1)}
     if len(strides) > 1 or 0 in strides:
         return None  # not a window that slides
-    stride = strides.pop() if strides else 0
+    stride = strides.pop() if strides else model.input_size  # of a single position: any
     first, last = _united(middles)
-    axis = max((0, 1), key=lambda axis: last[axis] - first[axis])  # the longer side, where kernels are not square
+    axis = int(last[1] - first[1] > last[0] - first[0])  # the longer side, where kernels are not square
     return ReceptiveField(
         size=last[axis] - first[axis] + 1,
         stride=stride,
@@ -165,7 +167,9 @@ def _activation(network: nn.Module, layer: str, image: Tensor) -> Tensor:
     return channels_first(recorder.tensors[layer])
 
 
-def _extent(activation: Tensor, image: Tensor, weights: Tensor, place: tuple[int, int]) -> tuple[list[int], list[int]]:
+def _extent(
+    activation: Tensor, image: Tensor, weights: Tensor, place: tuple[int, int]
+) -> tuple[list[int], list[int]]:
     """Return the first and last row and column in which the gradient of a position is not zero."""
     value = activation[0, :, place[0], place[1]] @ weights
     (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
@@ -178,7 +182,9 @@ def _extent(activation: Tensor, image: Tensor, weights: Tensor, place: tuple[int
 
 def _united(extents: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int]]:
     firsts, lasts = zip(*extents, strict=True)
-    return [min(values) for values in zip(*firsts, strict=True)], [max(values) for values in zip(*lasts, strict=True)]
+    return [min(values) for values in zip(*firsts, strict=True)], [
+        max(values) for values in zip(*lasts, strict=True)
+    ]
 
 
 def _randomize(network: nn.Module, generator: torch.Generator) -> None:
@@ -196,10 +202,14 @@ def _randomize(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class _Permeable(TorchFunctionMode):
-    """Lets every path through: rectifiers become the identity, largest-of pools means over the same windows."""
+    """Lets every path through: rectifiers become the identity, largest-of pools means over their windows."""
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func in _RECTIFIERS:
@@ -218,7 +228,12 @@ _RECTIFIERS = {
 
 
 def _mean_pool(
-    image: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    image: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
 ) -> Tensor:
     if dilation not in (1, (1, 1), [1, 1]):
         return torch.max_pool2d(image, kernel_size, stride or kernel_size, padding, dilation, ceil_mode)

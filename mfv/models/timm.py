@@ -52,7 +52,9 @@ def timm_model(
         near = nearest_names(name, timm.list_models())
         raise MfvError(f"timm has no model {name!r}; did you mean {', '.join(near) or 'another'}?")
     if not (is_none(weights) or weights == PRETRAINED or is_path(str(weights))):
-        raise MfvError(f"weights of {name} is {weights!r}; it is {PRETRAINED}, a path ending in .pth …, or none")
+        raise MfvError(
+            f"weights of {name} is {weights!r}; it is {PRETRAINED}, a path ending in .pth …, or none"
+        )
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     network: nn.Module
     if weights == PRETRAINED:
@@ -81,7 +83,6 @@ def timm_model(
         network,
         name=name,
         input_size=height,
-        resize=round(height / config["crop_pct"]),
         mean=config["mean"],
         std=config["std"],
         labels=imagenet.labels() if known else read_labels(labels),
@@ -104,9 +105,9 @@ def efficientnet_lite0(
     default_layer: str | None = None,
     default_unit: int | str = imagenet.GROCERY_STORE,
 ) -> TargetModel:
-    """Return EfficientNet-Lite0 with the ImageNet weights of a small package: the second network that needs no server.
+    """Return EfficientNet-Lite0 with the ImageNet weights of a small package.
 
-    The checkpoint's tensors have names of their own and stand in the order of timm's `tf_efficientnet_lite0`.
+    It is the second network that needs no server. The checkpoint's tensors have names of their own and stand in the order of timm's `tf_efficientnet_lite0`.
     Pixels are scaled to (x − .5) / .5, 224 a side.
 
     Args:
@@ -132,7 +133,6 @@ def efficientnet_lite0(
         network,
         name=name,
         input_size=224,
-        resize=256,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         labels=imagenet.labels(),

@@ -14,7 +14,10 @@ from mfv.models.labels import read_labels
 from mfv.models.target import TargetModel
 from mfv.models.weights import build, find_checkpoint, is_none, is_path, load_into, load_state
 
-_WITH_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # heads that serve training only
+_WITH_AUXILIARY = {
+    "googlenet": ("aux1", "aux2"),
+    "inception_v3": ("AuxLogits",),
+}  # heads that serve training only
 
 
 def torchvision_model(
@@ -68,7 +71,6 @@ def torchvision_model(
         network,
         name=name,
         input_size=preset.crop_size[0],
-        resize=preset.resize_size[0],
         mean=preset.mean,
         std=preset.std,
         labels=entry.meta["categories"] if known else read_labels(labels),
@@ -91,7 +93,7 @@ def _published_weights(name: str) -> Mapping[str, Any]:
 
 
 def _entry(name: str, weights: str, published: Mapping[str, Any]) -> Any:
-    """Return the published weights that are meant; for a file of one's own, those whose file it is, or the first."""
+    """Return the published weights that are meant; for a file, those it is, or else the first."""
     if weights in published:
         return published[weights]
     if is_none(weights) or is_path(weights):

@@ -14,7 +14,7 @@ _SYNSET = re.compile(r"n\d{8}")
 
 
 def unit_count(model: TargetModel, layer: str) -> int:
-    """Return how many units a layer has: neurons, channels, or features of a token. It takes one forward pass.
+    """Return how many units a layer has: neurons, channels, or features of a token, by a forward pass.
 
     Raises:
         MfvError: there is no such layer, or what it gives has no units.
@@ -24,12 +24,14 @@ def unit_count(model: TargetModel, layer: str) -> int:
     with torch.no_grad():
         activation = model.activations(pixels, [layer])[layer]
     if activation.ndim not in (2, 3, 4):
-        raise MfvError(f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart")
+        raise MfvError(
+            f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart"
+        )
     return activation.shape[1] if activation.ndim == 4 else activation.shape[-1]
 
 
 def resolve_unit(model: TargetModel, layer: str, unit: int | str) -> Unit:
-    """Return the unit of a layer for its number (582 or "582"), label ("grocery store") or synset ("n03461385").
+    """Return a layer's unit for its number (582, "582"), label ("grocery store") or synset ("n03461385").
 
     Labels and synsets name units of output layers only. A label must be the whole one; upper and lower
     case, "_" and " " are the same in it.
@@ -46,11 +48,13 @@ def resolve_unit(model: TargetModel, layer: str, unit: int | str) -> Unit:
     if re.fullmatch(r"[+-]?\d+", text):
         index = int(text)
         if not 0 <= index < count:
-            raise MfvError(f"unit={unit}: layer {_shown(layer)} of {model.name} has {count} units, 0–{count - 1}")
+            raise MfvError(
+                f"unit={unit}: layer {_shown(layer)} of {model.name} has {count} units, 0–{count - 1}"
+            )
     elif not named:
         raise MfvError(
-            f"unit={unit}: units of layer {_shown(layer)} of {model.name} have no names; give a number, 0–{count - 1} "
-            f"(names are for classes: layer={_class_layer(model)})"
+            f"unit={unit}: units of layer {_shown(layer)} of {model.name} have no names; "
+            f"give a number, 0–{count - 1} (names are for classes: layer={_class_layer(model)})"
         )
     else:
         index = _class_index(model, text)
@@ -70,7 +74,9 @@ def _class_index(model: TargetModel, name: str) -> int:
         known = "has no synsets" if not model.synsets else "has no class of that synset"
         raise MfvError(f"unit={name}: {model.name} {known}; give a number or a label")
     if not model.labels:
-        raise MfvError(f"unit={name}: {model.name} has no labels; give a number (or model.labels, a text file)")
+        raise MfvError(
+            f"unit={name}: {model.name} has no labels; give a number (or model.labels, a text file)"
+        )
     wanted = _plain(name)
     plain = [_plain(label) for label in model.labels]
     found = [index for index, label in enumerate(plain) if label == wanted]
@@ -79,7 +85,9 @@ def _class_index(model: TargetModel, name: str) -> int:
     if len(found) == 1:
         return found[0]
     if found:
-        raise MfvError(f"unit={name} names {len(found)} classes of {model.name}: {_listed(model, found)}; give a number")
+        raise MfvError(
+            f"unit={name} names {len(found)} classes of {model.name}: {_listed(model, found)}; give a number"
+        )
     within = [index for index, label in enumerate(plain) if wanted in label]
     near = [index for index, label in enumerate(plain) if label in set(nearest_names(wanted, plain, count=8))]
     shown = _listed(model, list(dict.fromkeys(within + near))[:10])
