@@ -42,7 +42,7 @@ class Collector(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the network once and write what was asked for."""
-        skipped = [Skipped(bad.index, bad.path, bad.reason) for bad in batch.bad]
+        skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in batch.bad]
         empty = torch.empty(0, 0)
         values, positions, codes = empty, None, empty
         if len(batch.indices):

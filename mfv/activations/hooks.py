@@ -102,7 +102,7 @@ def _input_hook(recorder: Recorder, name: str) -> Any:
 
 
 def _with_copy(value: Any) -> Any:
-    """Return a value with its first tensor copied; containers other than tuples and lists stay as they are."""
+    """Return a value with its first tensor copied; containers but tuples and lists stay as they are."""
     if isinstance(value, Tensor):
         return value.clone()
     if type(value) in (tuple, list) and value:

@@ -72,11 +72,12 @@ def receptive_field(model: TargetModel, layer: str) -> ReceptiveField:
         if len(shape) != 4:
             return ReceptiveField(size, 0, 0, (1, shape[1]) if len(shape) == 3 else (1, 1), size)
         grid = (shape[2], shape[3])
-        field = _measure(model, network, layer, grid, size)
-        if field is None and max(grid) > 1:
-            larger = size + 64 * (size // 64 + 2)  # a field beyond this covers the image from any corner
+        # Steps of 64 keep the network's strides in phase; a field beyond the last covers all from any corner.
+        for larger in (size, size + 64 * max(1, size // 128), size + 64 * (size // 64 + 2)):
             field = _measure(model, network, layer, grid, larger)
-    return field or ReceptiveField(size, 0, 0, grid, size)
+            if field is not None:
+                return field
+    return ReceptiveField(size, 0, 0, grid, size)
 
 
 def _structure(model: TargetModel, layer: str) -> tuple[nn.Module, torch.Size]:
@@ -120,6 +121,7 @@ def _measure(
 ) -> ReceptiveField | None:
     """Measure on images of `size`; None where the field meets their edge or the network refuses them."""
     middles, strides = [], set()
+    whole = ([0, 0], [size - 1, size - 1])
     for trial in range(TRIALS):
         generator = torch.Generator().manual_seed(trial)
         _randomize(network, generator)
@@ -136,6 +138,9 @@ def _measure(
         middle = (height // 2, width // 2)
         middles.append(_extent(activation, image, weights, middle))
         if _clipped(middles[-1], size):
+            corners = [(0, 0), (height - 1, width - 1)] if size == model.input_size else []
+            if corners and all(_extent(activation, image, weights, place) == whole for place in corners):
+                return ReceptiveField(size, 0, 0, grid, size)
             return None
         if trial == 0:  # the end of the field, as its beginning may be outside the image
             steps = range(1, min(3, *middle) + 1)

@@ -1,23 +1,12 @@
-"""Discovery: the kinds of images that a unit fires for, found among their codes.
+"""Facet discovery: from the codes of a unit's images to clusters and a 2-D map."""
 
-A method is anything that takes codes (n, d), a number of facets and a seed, and returns a `Clustering`.
-"""
-
-from mfv.discovery.facets import exemplars, facet_members, mean_image
-from mfv.discovery.flat import KMeans, PCAKMeans
-from mfv.discovery.kmeans import kmeans
-from mfv.discovery.pca import principal_components
-from mfv.discovery.selection import Selection
-from mfv.discovery.tsne import TSNEKMeans
-
-__all__ = [
-    "KMeans",
-    "PCAKMeans",
-    "Selection",
-    "TSNEKMeans",
-    "exemplars",
-    "facet_members",
-    "kmeans",
-    "mean_image",
-    "principal_components",
-]
+from mfv.discovery.checks import check_codes as check_codes
+from mfv.discovery.facets import exemplars as exemplars
+from mfv.discovery.facets import facet_members as facet_members
+from mfv.discovery.facets import mean_image as mean_image
+from mfv.discovery.kmeans import KMeansResult as KMeansResult
+from mfv.discovery.kmeans import kmeans as kmeans
+from mfv.discovery.pca import principal_components as principal_components
+from mfv.discovery.plain import KMeans as KMeans
+from mfv.discovery.plain import PCAKMeans as PCAKMeans
+from mfv.discovery.tsne import TSNEKMeans as TSNEKMeans

@@ -1,29 +1,25 @@
-"""k-means by FAISS, with its traps avoided."""
+"""k-means by FAISS, from several k-means++ starts."""
 
-from __future__ import annotations
-
-import logging
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from types import ModuleType
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from mfv.discovery.checks import check_codes
+from mfv.discovery.faiss_library import load_faiss, pick_device
 from mfv.errors import MfvError
 
-logger = logging.getLogger("mfv")
+ALL = 10**9  # points per centroid: FAISS must neither leave points out nor complain
 
 
 @dataclass(frozen=True)
 class KMeansResult:
-    """The best of several tries."""
+    """A partition of n points into k clusters, none of them empty."""
 
-    assignment: np.ndarray  # (n,) int64
-    centers: np.ndarray  # (k, d) float32
-    inertia: float  # Σ squared distance to the own centre
-    device: str  # "cpu" or "gpu": which one ran
+    assignment: np.ndarray  # (n,) int64: each point's cluster
+    centers: np.ndarray  # (k, d) float32: the clusters' means
+    inertia: float  # sum of squared distances to the own centre
+    device: str  # where it was computed: "cpu" or "gpu"
 
 
 def kmeans(
@@ -34,85 +30,89 @@ def kmeans(
     iterations: int = 100,
     device: str = "auto",
 ) -> KMeansResult:
-    """Cluster points (n, d) by Lloyd's k-means from k-means++ starts; the lowest inertia wins.
-
-    FAISS by itself starts at random, tries once and looks at no more than 256 points a cluster;
-    here it gets scikit-learn's k-means++ starts and looks at every point.
+    """Return the partition of the points (n, d) with the least inertia of several tries.
 
     Args:
-        points: (n, d), finite.
-        clusters: k.
-        seed: of the first try's start; the next ones follow from it.
-        tries: starts.
-        iterations: of each try, at most.
-        device: "cpu", "gpu", or "auto" for a GPU where FAISS has one.
+        points: finite; at least `clusters` of them differ.
+        clusters: how many.
+        seed: of the starts. The same seed gives the same result on the same device.
+        tries: k-means++ starts (Arthur and Vassilvitskii 2007).
+        iterations: of Lloyd's algorithm in each try.
+        device: "cpu", "gpu", or "auto": a GPU for much work, where FAISS has one.
 
     Raises:
-        MfvError: too few points or distinct points, NaN, or no usable FAISS.
+        MfvError: FAISS or the GPU is missing, or the points are too few, too equal or not finite.
 
     """
-    check_codes(points, clusters)
+    if tries < 1 or iterations < 1:
+        raise MfvError(f"k-means got tries={tries} and iterations={iterations}; each is at least 1")
+    points = np.asarray(points, dtype=np.float32)
+    if points.ndim != 2 or not np.isfinite(points).all():
+        raise MfvError(f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity")
+    if not 1 <= clusters <= len(points):
+        raise MfvError(f"k-means cannot make {clusters} clusters of {len(points)} points: ask for fewer")
     faiss = load_faiss()
-    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    if device not in ("auto", "cpu", "gpu"):
-        raise MfvError(f"device is {device!r}; it is auto, cpu or gpu")
-    if device == "gpu" and not gpus:
-        raise MfvError('this FAISS sees no GPU: install the extra "mfv[gpu]", or set device=cpu')
-    gpu = bool(gpus) and device != "cpu"
-    points = np.ascontiguousarray(points, dtype=np.float32)
-    best: KMeansResult | None = None
-    for attempt in range(tries):
-        start, _ = kmeans_plusplus(points, clusters, random_state=seed * tries + attempt)
-        run = faiss.Kmeans(
-            points.shape[1],
-            clusters,
-            niter=iterations,
-            nredo=1,
-            seed=seed * tries + attempt + 1,
-            min_points_per_centroid=1,
-            max_points_per_centroid=10**9,
-            gpu=gpu,
-        )
-        run.train(points, init_centroids=np.ascontiguousarray(start, dtype=np.float32))
-        assignment = run.index.search(points, 1)[1][:, 0].astype(np.int64)
-        result = _settled(points, assignment, clusters, "gpu" if gpu else "cpu")
-        if result is not None and (best is None or result.inertia < best.inertia):
-            best = result
-    if best is None:
-        raise MfvError(f"k-means left clusters empty in all {tries} tries: ask for fewer than {clusters} facets")
-    return best
+    place = pick_device(faiss, device, points.size * clusters)
+    working = _standardized(points)
+    generator = np.random.RandomState(seed % 2**32)
+    best, least = None, np.inf
+    for _ in range(tries):
+        starts, _ = kmeans_plusplus(working, clusters, random_state=generator)
+        centers = _train(faiss, working, starts, iterations, gpu=place == "gpu")
+        assignment = _without_empty(faiss, working, centers)
+        inertia = _inertia(working, assignment, clusters)
+        if best is None or inertia < least:
+            best, least = assignment, inertia
+    assert best is not None
+    return KMeansResult(
+        assignment=best,
+        centers=_means(points, best, clusters).astype(np.float32),
+        inertia=_inertia(points, best, clusters),
+        device=place,
+    )
 
 
-def load_faiss() -> ModuleType:
-    """Return FAISS; MfvError where it is missing, or where its CPU and GPU builds have overwritten one another."""
-    builds = [name for name in ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12") if _installed(name)]
-    if len(builds) > 1:
-        raise MfvError(
-            f"{' and '.join(builds)} are both installed and share one folder: "
-            f"pip uninstall {' '.join(builds)}, then install one of the extras cpu and gpu"
-        )
-    try:
-        import faiss
-    except ImportError as error:
-        raise MfvError('FAISS is missing: pip install "mfv[cpu]", or "mfv[gpu]" for CUDA') from error
-    return faiss
+def _standardized(points: np.ndarray) -> np.ndarray:
+    """Move and scale all points alike, for FAISS's float32 loses small distances far from the origin."""
+    centred = points - points.mean(axis=0, dtype=np.float64)
+    spread = np.abs(centred).max()
+    return np.ascontiguousarray(centred / spread if spread > 0 else centred, dtype=np.float32)
 
 
-def _settled(points: np.ndarray, assignment: np.ndarray, clusters: int, device: str) -> KMeansResult | None:
-    """Return the centres as the means of their points, or None where a cluster is empty."""
-    counts = np.bincount(assignment, minlength=clusters)
-    if not counts.all():
-        return None
-    centers = np.zeros((clusters, points.shape[1]), dtype=np.float64)
-    np.add.at(centers, assignment, points)
-    centers /= counts[:, None]
-    inertia = float(np.square(points - centers[assignment]).sum())
-    return KMeansResult(assignment, centers.astype(np.float32), inertia, device)
+def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool) -> np.ndarray:
+    trainer = faiss.Kmeans(
+        points.shape[1],
+        len(starts),
+        niter=iterations,
+        nredo=1,
+        seed=0,  # takes no part, as the starts are given
+        gpu=gpu,
+        min_points_per_centroid=1,
+        max_points_per_centroid=ALL,
+    )
+    trainer.train(points, init_centroids=np.ascontiguousarray(starts, dtype=np.float32))
+    return np.array(trainer.centroids, dtype=np.float32)
 
 
-def _installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def _without_empty(faiss: ModuleType, points: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Return each point's cluster. An empty cluster takes the point that is farthest from its own centre."""
+    index = faiss.IndexFlatL2(points.shape[1])
+    index.add(centers)
+    assignment = index.search(points, 1)[1].ravel().astype(np.int64)
+    sizes = np.bincount(assignment, minlength=len(centers))
+    for empty in np.flatnonzero(sizes == 0):
+        means = _means(points, assignment, len(centers))
+        distances = ((points - means[assignment]) ** 2).sum(axis=1)
+        farthest = np.where(np.bincount(assignment, minlength=len(centers))[assignment] > 1, distances, -1).argmax()
+        assignment[farthest] = empty
+    return assignment
+
+
+def _means(points: np.ndarray, assignment: np.ndarray, clusters: int) -> np.ndarray:
+    sums = np.zeros((clusters, points.shape[1]))
+    np.add.at(sums, assignment, points)
+    return sums / np.maximum(np.bincount(assignment, minlength=clusters), 1)[:, None]
+
+
+def _inertia(points: np.ndarray, assignment: np.ndarray, clusters: int) -> float:
+    return float(((points - _means(points, assignment, clusters)[assignment]) ** 2).sum())

@@ -1,15 +1,25 @@
-"""Principal components."""
+"""Principal components of codes."""
 
 import numpy as np
 from sklearn.decomposition import PCA
 
+MANY = 5000  # rows from which the covariance's eigenvectors are taken, if they are also twice the columns
+
 
 def principal_components(codes: np.ndarray, count: int) -> np.ndarray:
-    """Return codes (n, d) in their first components (n, min(count, n, d)) as float32, not whitened.
+    """Return the codes' coordinates along their `count` main directions, (n, count) float32.
 
-    Exact: by SVD, or by the covariance where there are many more codes than dimensions. The
-    components' signs are fixed, so that the same codes give the same numbers.
+    Not whitened. Each direction points to where its largest loading is positive. There are at most
+    min(n, d) of them, so of fewer images or numbers come fewer columns.
     """
-    count = min(count, *codes.shape)
-    solver = "covariance_eigh" if len(codes) > 10 * codes.shape[1] else "full"
-    return PCA(count, svd_solver=solver).fit_transform(codes.astype(np.float64)).astype(np.float32)
+    codes = np.asarray(codes, dtype=np.float32)
+    centred = codes - codes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    rows, columns = centred.shape
+    solver = "covariance_eigh" if rows >= max(MANY, 2 * columns) else "full"
+    pca = PCA(n_components=min(count, rows, columns), svd_solver=solver)
+    with np.errstate(invalid="ignore", divide="ignore"):  # its shares of the variance, where there is none
+        pca.fit(centred)
+    directions = pca.components_
+    largest = np.abs(directions).argmax(axis=1)
+    directions *= np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
+    return np.ascontiguousarray(centred @ directions.T, dtype=np.float32)

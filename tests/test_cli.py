@@ -1,0 +1,130 @@
+"""The command line, as a user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
+
+
+def start(arguments: list[str], directory: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), *arguments, f"store.root={directory}/store"],
+        cwd=directory,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(arguments: list[str], directory: Path, **environment: str) -> tuple[int, str]:
+    process = start(arguments, directory, **environment)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
+    code, output = run([*SMALL, "hydra.run.dir=run"], tmp_path)
+    assert code == 0, output
+    for name in (
+        "facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html", "config.yaml", "metrics.csv",
+        "facets/facet_00.png", "facets/facet_02.png", "means/mean_00.png",
+    ):  # fmt: skip
+        assert (tmp_path / "run" / name).exists(), name
+    assert "gallery.html" in output
+    assert "collect" in output
+    assert "render" in output
+    assert "Traceback" not in output
+    assert "Warning" not in output
+    document = json.loads((tmp_path / "run" / "facets.json").read_text())
+    assert document["unit"]["model"] == "mobilenet_v2"
+
+
+def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
+    arguments = [*SMALL, "render.iterations=40", "checkpoint_every=2"]
+    process = start([*arguments, "hydra.run.dir=broken"], tmp_path)
+    checkpoint = tmp_path / "broken" / "render.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.exists()
+    assert not (tmp_path / "broken" / "render.safetensors").exists()
+
+    code, output = run([*arguments, "hydra.run.dir=broken"], tmp_path)
+    assert code == 0, output
+    code, output = run([*arguments, "hydra.run.dir=whole"], tmp_path)
+    assert code == 0, output
+    documents = [json.loads((tmp_path / name / "facets.json").read_text()) for name in ("broken", "whole")]
+    for document in documents:
+        document.pop("timing")
+    assert documents[0] == documents[1]
+    pictures = [(tmp_path / name / "facets" / "facet_01.png").read_bytes() for name in ("broken", "whole")]
+    assert pictures[0] == pictures[1]
+
+
+def test_alexnet_without_weights_names_the_places(tmp_path: Path) -> None:
+    # A proxy that nobody answers stands for a machine without a network.
+    code, output = run(
+        ["model=alexnet", "layer=fc8", "facets=10"],
+        tmp_path,
+        TORCH_HOME=str(tmp_path / "torch"),
+        https_proxy="http://127.0.0.1:9",
+        HTTPS_PROXY="http://127.0.0.1:9",
+    )
+    assert code == 1
+    assert "Traceback" not in output
+    for part in ("alexnet-owt-7be5be79.pth", str(tmp_path / "torch"), "model=mobilenet_v2", "weights=none"):
+        assert part in output
+
+
+def test_a_failing_job_does_not_stop_the_sweep(tmp_path: Path) -> None:
+    sweep = ["-m", *SMALL, "unit=3,99999", "facets=2", "hydra.sweep.dir=sweep", "machine.progress=false"]
+    code, output = run(sweep, tmp_path)
+    assert code == 1
+    assert (tmp_path / "sweep" / "0" / "gallery.html").exists()
+    assert not (tmp_path / "sweep" / "1" / "gallery.html").exists()
+    assert "1 of the sweep's jobs failed" in output
+    assert "99999" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["facets=ten"], ["facets", "ten"]),
+        (["facet=4"], ["facet"]),
+        (["model=alexnett"], ["alexnett", "alexnet"]),
+        (["render.stepz=3"], ["stepz"]),
+        (["layer=features.99"], ["features.99", "did you mean"]),
+        (["layer=classifier.1", "unit=bel peper"], ["bel peper", "bell pepper"]),
+        (["data=folder"], ["data.root"]),
+        (["data=folder", "data.root=nowhere"], ["nowhere", "data.root"]),
+        (["select.by=some"], ["some", "class"]),
+    ],
+)
+def test_mistakes_are_answered(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    code, output = run(arguments, tmp_path)
+    assert code == 1
+    assert "Traceback" not in output
+    for part in parts:
+        assert part in output
+
+
+def test_another_configuration_does_not_overwrite_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("facets: 7\nseed: 0\n")
+    code, output = run([*SMALL, "hydra.run.dir=run"], tmp_path)
+    assert code == 1
+    assert "another configuration" in output
+    assert "facets" in output
+    assert (tmp_path / "run" / "config.yaml").read_text() == "facets: 7\nseed: 0\n"
