@@ -122,7 +122,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         step=Geometric(4.0, 1.0),
         momentum=0.5,
         objectives={
-            "unit": {"objective": UnitActivation(), "weight": 3.0},
+            "unit": {"objective": UnitActivation(cap=99, reach=3.0, beyond=0.1), "weight": 3.0},
             "codes": {"objective": FacetAnchor("codes"), "weight": 100.0},
             "middle": {"objective": FacetAnchor("middle"), "weight": 100.0},
         },

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from mfv.config import register
 from mfv.errors import MfvError
+from mfv.memory import keep_freed_memory
 
 logger = logging.getLogger("mfv")
 failures: list[str] = []  # of the jobs of a sweep
@@ -57,6 +58,7 @@ def _fail(message: str, command: str, sweep: bool) -> None:
 def main() -> None:
     """Run what the command line says; exit status 1 where a run, or a job of a sweep, failed."""
     register()
+    keep_freed_memory()
     failures.clear()
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
     if failures:

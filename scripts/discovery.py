@@ -1,10 +1,10 @@
-"""How well each discovery method finds known kinds again: python scripts/discovery.py [--data DIR] [--seeds N].
+"""Measure how well each discovery method finds groups that people made: folders of images, one per group.
 
-DIR holds one folder per known kind. Prints the adjusted Rand index and the normalized mutual
-information between the kinds and the clusters found in MobileNetV2's codes, mean over the seeds.
+python scripts/discovery.py --data ../shared/data/movie-theater
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,47 +15,80 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from mfv.activations.values import as_codes
 from mfv.data import FolderImages, Preprocess
+from mfv.errors import MfvError
+from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 
 ROOT = Path(__file__).resolve().parents[1]
+METHODS = ROOT / "conf" / "discovery"
 
 
-def folder_codes(root: Path) -> tuple[np.ndarray, list[str]]:
-    """Return MobileNetV2's codes (n, 1280) of a folder's images, and the folder of each."""
-    model = torchvision_model("mobilenet_v2")
-    source = FolderImages(root)
-    preprocess = Preprocess(model.input_size, model.resize)
+def codes_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes (n, d) of a folder's images, and each image's group (n,), its sub-folder's number."""
+    source = FolderImages(folder, labels="folder")
+    preprocess = Preprocess(model.input_size, resize)
     codes = []
     with torch.inference_mode():
-        for begin in range(0, len(source), 32):
-            rows = range(begin, min(begin + 32, len(source)))
-            pixels = torch.stack([preprocess(source.load(row)) for row in rows])
-            codes.append(as_codes(model.activations(pixels, [model.code_layer])[model.code_layer]).numpy())
-    return np.concatenate(codes), [str(Path(name).parent) for name in source.ids]
+        for start in range(0, len(source), 25):
+            numbers = range(start, min(start + 25, len(source)))
+            pixels = torch.stack([preprocess(source.load(number)) for number in numbers])
+            codes.append(as_codes(model.activations(pixels, [model.code_layer])[model.code_layer]))
+    return torch.cat(codes).numpy(), np.unique(np.array(source.labels), return_inverse=True)[1]
 
 
-def agreement(method: object, codes: np.ndarray, kinds: list[str], seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the adjusted Rand index and the normalized mutual information for each seed."""
-    found = [method(codes, len(set(kinds)), seed).assignment for seed in range(seeds)]  # type: ignore[operator]
-    rand = [adjusted_rand_score(kinds, assignment) for assignment in found]
-    information = [normalized_mutual_info_score(kinds, assignment) for assignment in found]
-    return np.array(rand), np.array(information)
+def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *changes: str) -> np.ndarray:
+    """Return for each seed the adjusted Rand index and the normalized mutual information with the groups, (seeds, 2).
+
+    Args:
+        codes: (n, d).
+        groups: (n,); as many facets are looked for as there are groups.
+        method: a file of conf/discovery, without ".yaml".
+        seeds: how many, from 0.
+        changes: to the method's parameters, for example "perplexity=10".
+
+    """
+    settings = OmegaConf.merge(
+        OmegaConf.load(METHODS / f"{method}.yaml"), OmegaConf.from_dotlist(list(changes))
+    )
+    discover = instantiate(settings)
+    facets = len(np.unique(groups))
+    found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
+    return np.array(
+        [(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found]
+    )
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data" / "movie-theater")
+    """Print a table of all methods of conf/discovery."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data/movie-theater"), help="one sub-folder per group"
+    )
+    parser.add_argument("--model", default="mobilenet_v2", help="torchvision's name of a network")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument(
+        "changes", nargs="*", help="parameters for every method, for example unit_length=false"
+    )
     arguments = parser.parse_args()
-    codes, kinds = folder_codes(arguments.data.resolve())
-    print(f"{len(codes)} images of {len(set(kinds))} known kinds, mean ± deviation over {arguments.seeds} seeds")
-    for path in sorted((ROOT / "conf" / "discovery").glob("*.yaml")):
-        rand, information = agreement(instantiate(OmegaConf.load(path)), codes, kinds, arguments.seeds)
-        print(
-            f"{path.stem:12s} ARI {rand.mean():.3f} ± {rand.std():.3f}   "
-            f"NMI {information.mean():.3f} ± {information.std():.3f}"
-        )
+    try:
+        model = torchvision_model(arguments.model)
+        methods = sorted(path.stem for path in METHODS.glob("*.yaml"))
+        print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'s/run':>6}")
+        for resize in sorted({model.resize, model.input_size}, reverse=True):
+            codes, groups = codes_and_groups(model, arguments.data, resize)
+            for method in methods:
+                begun = time.perf_counter()
+                scores = agreement(codes, groups, method, arguments.seeds, *arguments.changes)
+                seconds = (time.perf_counter() - begun) / arguments.seeds
+                ari, nmi = (
+                    f"{mean:.3f} ± {spread:.3f}"
+                    for mean, spread in zip(scores.mean(0), scores.std(0), strict=True)
+                )
+                print(f"{resize:>10}  {method:<12} {ari:>14} {nmi:>14} {seconds:>6.2f}")
+    except MfvError as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

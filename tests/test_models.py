@@ -1,6 +1,7 @@
 import copy
 import logging
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ from mfv.models.layers import describe_layers
 from mfv.models.target import TargetModel, channels_first
 from mfv.models.timm import timm_model
 from mfv.models.torchvision import torchvision_model
-from scripts.list_layers import make_model, table
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf" / "model"
 CINEMA = 498
 
 
@@ -368,6 +369,8 @@ def test_imagenets_classes(shared_data):
 
 
 def test_layers_are_listed_with_what_they_give():
+    script = runpy.run_path(str(ROOT / "scripts" / "list_layers.py"))
+    make_model, table = script["make_model"], script["table"]
     model = make_model(["model=alexnet", "model.weights=none"])
     layers = {layer.name: layer for layer in describe_layers(model)}
     assert layers["features.0"].aliases == ("conv1",)

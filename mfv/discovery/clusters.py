@@ -9,7 +9,9 @@ from mfv.discovery.kmeans import KMeansResult
 from mfv.structures import Clustering
 
 
-def numbered_by_size(found: KMeansResult, points: np.ndarray, embedding: np.ndarray, details: Mapping[str, Any]) -> Clustering:
+def numbered_by_size(
+    found: KMeansResult, points: np.ndarray, embedding: np.ndarray, details: Mapping[str, Any]
+) -> Clustering:
     """Return the clustering with the largest cluster as 0; among equals the one with the first image leads.
 
     Args:

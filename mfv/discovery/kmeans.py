@@ -48,28 +48,25 @@ def kmeans(
         raise MfvError(f"k-means got tries={tries} and iterations={iterations}; each is at least 1")
     points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or not np.isfinite(points).all():
-        raise MfvError(f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity")
+        raise MfvError(
+            f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity"
+        )
     if not 1 <= clusters <= len(points):
         raise MfvError(f"k-means cannot make {clusters} clusters of {len(points)} points: ask for fewer")
     faiss = load_faiss()
     place = pick_device(faiss, device, points.size * clusters)
     working = _standardized(points)
-    generator = np.random.RandomState(seed % 2**32)
-    best, least = None, np.inf
-    for _ in range(tries):
-        starts, _ = kmeans_plusplus(working, clusters, random_state=generator)
+    start_seeds = np.random.default_rng(seed % 2**32).integers(2**31, size=tries)
+    best, least = np.empty(0, dtype=np.int64), np.inf
+    for start_seed in start_seeds:
+        starts, _ = kmeans_plusplus(working, clusters, random_state=int(start_seed))
         centers = _train(faiss, working, starts, iterations, gpu=place == "gpu")
-        assignment = _without_empty(faiss, working, centers)
-        inertia = _inertia(working, assignment, clusters)
-        if best is None or inertia < least:
+        assignment = _without_empty(_nearest(faiss, working, centers), working, clusters)
+        inertia = _means(working, assignment, clusters)[1]
+        if inertia < least:
             best, least = assignment, inertia
-    assert best is not None
-    return KMeansResult(
-        assignment=best,
-        centers=_means(points, best, clusters).astype(np.float32),
-        inertia=_inertia(points, best, clusters),
-        device=place,
-    )
+    means, inertia = _means(points, best, clusters)
+    return KMeansResult(best, means.astype(np.float32), inertia, device=place)
 
 
 def _standardized(points: np.ndarray) -> np.ndarray:
@@ -79,7 +76,9 @@ def _standardized(points: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(centred / spread if spread > 0 else centred, dtype=np.float32)
 
 
-def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool) -> np.ndarray:
+def _train(
+    faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool
+) -> np.ndarray:
     trainer = faiss.Kmeans(
         points.shape[1],
         len(starts),
@@ -94,25 +93,28 @@ def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations
     return np.array(trainer.centroids, dtype=np.float32)
 
 
-def _without_empty(faiss: ModuleType, points: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Return each point's cluster. An empty cluster takes the point that is farthest from its own centre."""
+def _nearest(faiss: ModuleType, points: np.ndarray, centers: np.ndarray) -> np.ndarray:
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(centers)
-    assignment = index.search(points, 1)[1].ravel().astype(np.int64)
-    sizes = np.bincount(assignment, minlength=len(centers))
-    for empty in np.flatnonzero(sizes == 0):
-        means = _means(points, assignment, len(centers))
+    return index.search(points, 1)[1].ravel().astype(np.int64)
+
+
+def _without_empty(assignment: np.ndarray, points: np.ndarray, clusters: int) -> np.ndarray:
+    """Give each empty cluster the point that is farthest from its own centre and not alone there."""
+    assignment = assignment.copy()
+    while len(empty := np.flatnonzero(np.bincount(assignment, minlength=clusters) == 0)):
+        means, _ = _means(points, assignment, clusters)
         distances = ((points - means[assignment]) ** 2).sum(axis=1)
-        farthest = np.where(np.bincount(assignment, minlength=len(centers))[assignment] > 1, distances, -1).argmax()
-        assignment[farthest] = empty
+        distances[np.bincount(assignment)[assignment] == 1] = -1
+        assignment[distances.argmax()] = empty[0]
     return assignment
 
 
-def _means(points: np.ndarray, assignment: np.ndarray, clusters: int) -> np.ndarray:
-    sums = np.zeros((clusters, points.shape[1]))
-    np.add.at(sums, assignment, points)
-    return sums / np.maximum(np.bincount(assignment, minlength=clusters), 1)[:, None]
-
-
-def _inertia(points: np.ndarray, assignment: np.ndarray, clusters: int) -> float:
-    return float(((points - _means(points, assignment, clusters)[assignment]) ** 2).sum())
+def _means(points: np.ndarray, assignment: np.ndarray, clusters: int) -> tuple[np.ndarray, float]:
+    """Return the clusters' means (k, d) in float64, zero for empty ones, and the sum of squared distances to them."""
+    means, inertia = np.zeros((clusters, points.shape[1])), 0.0
+    for cluster in np.unique(assignment):
+        members = points[assignment == cluster].astype(np.float64)
+        means[cluster] = members.mean(axis=0)
+        inertia += float(((members - means[cluster]) ** 2).sum())
+    return means, inertia

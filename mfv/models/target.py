@@ -1,6 +1,5 @@
 """The network under study, with what is needed to speak of its layers, units and pixels."""
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from mfv.activations.hooks import INPUT_SUFFIX, NotATensor, capture, first_tensor
 from mfv.errors import MfvError, nearest_names
+from mfv.models.frozen import frozen_copy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -86,7 +86,7 @@ class TargetModel(nn.Module):
                 raise MfvError(
                     f"{setting} of model {name} is {list(values)}; it has one number per channel, 3"
                 )
-        self.network = _frozen_copy(network)
+        self.network = frozen_copy(network)
         self.name = name
         self.input_size = input_size
         self.resize = resize or input_size
@@ -245,22 +245,3 @@ def channels_first(activation: Tensor) -> Tensor:
     if activation.ndim == 4 and activation.shape[1] == activation.shape[2] != activation.shape[3]:
         return activation.permute(0, 3, 1, 2)
     return activation
-
-
-def _frozen_copy(network: nn.Module) -> nn.Module:
-    try:
-        network = copy.deepcopy(network)
-    except (RuntimeError, TypeError) as error:
-        raise MfvError(f"the network ({type(network).__name__}) cannot be copied: {error}") from error
-    network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    for module in network.modules():
-        if getattr(module, "inplace", False) is True:
-            module.inplace = False  # type: ignore[assignment]
-        for hooks in (
-            module._forward_hooks,
-            module._forward_pre_hooks,
-            module._backward_hooks,
-            module._backward_pre_hooks,
-        ):
-            hooks.clear()
-    return network

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mfv.activations.values import unit_values
+from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 
 
@@ -15,36 +16,41 @@ class UnitActivation(Objective):
     """The unit's value, before its nonlinearity.
 
     Args:
-        cap: the percentile (0–100) of the unit's value on the facet's own images beyond which more
-            of it counts less; None for no cap. A value far above natural images' means an image
-            unlike them.
-        beyond: what an activation above the cap counts, as a share.
+        cap: the percentile (0–100) of the unit's value on the facet's own images that counts as the
+            end of the natural range; None for no cap. A value far beyond means an image unlike them.
+        reach: how many times as far above the median as that percentile the value may go freely.
+        beyond: what an activation above that counts, as a share (0–1).
 
     """
 
-    cap: Tensor
+    cap: Tensor  # (k,) per facet
 
-    def __init__(self, cap: float | None = None, beyond: float = 0.1):
+    def __init__(self, cap: float | None = None, reach: float = 1.0, beyond: float = 0.1):
         super().__init__()
-        self.percentile, self.beyond = cap, beyond
+        if cap is not None and not 50 <= cap <= 100:
+            raise MfvError(f"the unit's cap is {cap}; it is a percentile from 50 to 100, or null")
+        self.percentile, self.reach, self.beyond = cap, reach, beyond
 
     def bind(self, subject: Subject) -> UnitActivation:
         """Take the unit's place and, with a cap, its natural range per facet."""
-        bound = UnitActivation(self.percentile, self.beyond)
+        bound = UnitActivation(self.percentile, self.reach, self.beyond)
         bound.layers = (subject.layer,)
         bound.index, bound.position = subject.index, subject.position
         caps = torch.full((subject.facets,), torch.inf)
         if self.percentile is not None:
-            values, assignment = subject.activations(), subject.assignment()
+            values, assignment = subject.activations().float(), subject.assignment()
             for facet in range(subject.facets):
                 own = values[assignment == facet]
                 if len(own):
-                    caps[facet] = torch.quantile(own.float(), self.percentile / 100)
+                    middle, end = torch.quantile(own, torch.tensor([0.5, self.percentile / 100]))
+                    caps[facet] = middle + self.reach * (end - middle)
         bound.register_buffer("cap", caps)
         return bound
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the (capped) value (n,)."""
         value = unit_values(activations[self.layers[0]], self.position)[0][:, self.index]
+        if self.percentile is None:
+            return value
         cap = self.cap[facets]
-        return torch.where(value > cap, cap + self.beyond * (value - cap), value) if self.percentile else value
+        return torch.where(value > cap, cap + self.beyond * (value - cap), value)

@@ -73,20 +73,6 @@ def close_loggers(loggers: Sequence[Logger]) -> None:
             logger.finalize("success")
 
 
-def flush_loggers(loggers: Sequence[Logger]) -> None:
-    """Wait until what was logged in this process has arrived.
-
-    Call it last in a spawned worker: it ends without its exit handlers, and W&B's latest lines with it.
-    """
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            dict(
-                logger.experiment.summary
-            )  # a question to W&B's service, answered after all that came before
-        elif isinstance(logger, TensorBoardLogger):
-            logger.save()
-
-
 @rank_zero_only
 def log_images(loggers: Sequence[Logger], images: Tensor, captions: Sequence[str], step: int) -> None:
     """Log the facets' images (k, 3, H, W) in [0, 1] as they are at `step`, with a caption each.
