@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv.activations.collector import collect
-from mfv.activations.receptive_field import receptive_field
+from mfv.activations.receptive_field import ReceptiveField, receptive_field
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes
 from mfv.activations.view import View, to_bytes, unit_view
@@ -181,7 +181,8 @@ def run_experiment(
         )
 
 
-def _field(model: TargetModel, layer: str):  # noqa: ANN202 — a ReceptiveField, or None for layers without a map
+def _field(model: TargetModel, layer: str) -> ReceptiveField | None:
+    """Measure the receptive field; None for layers without a map."""
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
     with torch.inference_mode():
         is_map = model.activations(pixels, [layer])[layer].ndim == 4
@@ -256,7 +257,12 @@ def _facet_set(
         assignment=clustering.assignment.astype(np.int64),
         embedding=clustering.embedding.astype(np.float32),
         activations=np.asarray(store.activations[rows, unit.index], dtype=np.float32),
-        discovery={"images": len(ids), "facets": len(facets), "receptive_field": _field_json(view), **clustering.details},
+        discovery={
+            "images": len(ids),
+            "facets": len(facets),
+            "receptive_field": _field_json(view),
+            **clustering.details,
+        },
     )
 
 

@@ -21,4 +21,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # another C library
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2 * GIGABYTE - 1), (M_TOP_PAD, GIGABYTE // 4))
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    taken = [mallopt(option, value) == 1 for option, value in settings]
+    return all(taken)

@@ -48,9 +48,7 @@ class StageBar(TQDMProgressBar):
         """Return the figures beside the bar: one decimal, no version number."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return {
-            name: f"{value:.1f}" if isinstance(value, float) else value for name, value in metrics.items()
-        }
+        return {name: f"{value:.1f}" if isinstance(value, float) else value for name, value in metrics.items()}
 
     def _named(self, bar: tqdm) -> tqdm:
         bar.set_description(self.stage)

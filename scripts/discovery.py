@@ -47,30 +47,22 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
         changes: to the method's parameters, for example "perplexity=10".
 
     """
-    settings = OmegaConf.merge(
-        OmegaConf.load(METHODS / f"{method}.yaml"), OmegaConf.from_dotlist(list(changes))
-    )
+    settings = OmegaConf.merge(OmegaConf.load(METHODS / f"{method}.yaml"), OmegaConf.from_dotlist(list(changes)))
     discover = instantiate(settings)
     facets = len(np.unique(groups))
     found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
-    return np.array(
-        [(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found]
-    )
+    return np.array([(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found])
 
 
 def main() -> None:
     """Print a table of all methods of conf/discovery."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data", type=Path, default=Path("../shared/data/movie-theater"), help="one sub-folder per group"
     )
     parser.add_argument("--model", default="mobilenet_v2", help="torchvision's name of a network")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument(
-        "changes", nargs="*", help="parameters for every method, for example unit_length=false"
-    )
+    parser.add_argument("changes", nargs="*", help="parameters for every method, for example unit_length=false")
     arguments = parser.parse_args()
     try:
         model = torchvision_model(arguments.model)
@@ -83,8 +75,7 @@ def main() -> None:
                 scores = agreement(codes, groups, method, arguments.seeds, *arguments.changes)
                 seconds = (time.perf_counter() - begun) / arguments.seeds
                 ari, nmi = (
-                    f"{mean:.3f} ± {spread:.3f}"
-                    for mean, spread in zip(scores.mean(0), scores.std(0), strict=True)
+                    f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(scores.mean(0), scores.std(0), strict=True)
                 )
                 print(f"{resize:>10}  {method:<12} {ari:>14} {nmi:>14} {seconds:>6.2f}")
     except MfvError as error:

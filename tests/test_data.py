@@ -291,9 +291,7 @@ def test_imagenette(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_synthetic_images_depend_on_seed_and_number_only() -> None:
     source = SyntheticImages(count=24, size=32, seed=3)
-    assert Counter(source.labels) == dict.fromkeys(
-        ("stripes", "checker", "rings", "discs", "gradient", "noise"), 4
-    )
+    assert Counter(source.labels) == dict.fromkeys(("stripes", "checker", "rings", "discs", "gradient", "noise"), 4)
     longer = SyntheticImages(count=48, size=32, seed=3)
     images = [source.load(index).tobytes() for index in range(24)]
     assert images == [longer.load(index).tobytes() for index in range(24)]
@@ -480,9 +478,7 @@ def mixed(tmp_path: Path) -> FolderImages:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_collects_bad_images_and_goes_on(mixed: FolderImages, workers: int) -> None:
-    loader = DataLoader(
-        Images(mixed, Preprocess(32, 36)), batch_size=4, num_workers=workers, collate_fn=collate
-    )
+    loader = DataLoader(Images(mixed, Preprocess(32, 36)), batch_size=4, num_workers=workers, collate_fn=collate)
     batches = list(loader)
     bad = [image for batch in batches for image in batch.bad]
     assert [image.number for image in bad] == [3, 7, 8]

@@ -81,9 +81,7 @@ def test_cmyk_jpeg_has_the_colours_of_its_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "1"])
 def test_grey_and_black_and_white(tmp_path: Path, mode: str) -> None:
-    Image.fromarray(np.where(np.arange(64) < 32, 0, 255).astype(np.uint8)[None]).convert(mode).save(
-        tmp_path / "a.png"
-    )
+    Image.fromarray(np.where(np.arange(64) < 32, 0, 255).astype(np.uint8)[None]).convert(mode).save(tmp_path / "a.png")
     values = np.asarray(decode(tmp_path / "a.png"))[0]
     assert (values[:32] == 0).all()
     assert (values[32:] == 255).all()
@@ -117,9 +115,7 @@ def test_transparent_colour_of_an_rgb_png_becomes_white(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(
-    tmp_path: Path, colours: Image.Image, orientation: int, ending: str
-) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, colours: Image.Image, orientation: int, ending: str) -> None:
     # how a camera stores an upright picture under each orientation
     stored = {
         1: lambda a: a,

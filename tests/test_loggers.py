@@ -131,9 +131,7 @@ def read_wandb(run: Path) -> tuple[dict[str, object], list[dict[str, object]], o
             started = record.run
             config.update({item.key: json.loads(item.value_json) for item in record.run.config.update})
         elif kind == "config":
-            config.update(
-                {item.key: json.loads(item.value_json) for item in record.config.update if item.key}
-            )
+            config.update({item.key: json.loads(item.value_json) for item in record.config.update if item.key})
         elif kind == "history":
             history.append(nested(record.history.item))
     return config, history, started
@@ -162,9 +160,7 @@ def test_offline_run_holds_config_curves_images_and_table(nobody, facet_set, tmp
     assert {key: config[key] for key in CONFIG} == CONFIG
     assert (started.display_name, started.run_group, started.project) == ("espresso", "sweep-7", "mfv")
     curve = [
-        (line["trainer/global_step"], line["activation/facet_00"])
-        for line in history
-        if "activation/facet_00" in line
+        (line["trainer/global_step"], line["activation/facet_00"]) for line in history if "activation/facet_00" in line
     ]
     assert curve == [(0, 0.0), (10, 15.0), (20, 30.0)]
     shown = next(line["visualization"] for line in history if "visualization" in line)

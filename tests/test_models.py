@@ -295,9 +295,7 @@ def test_wrong_names_of_networks_and_weights_get_the_nearest():
 def test_googlenet_takes_checkpoints_with_and_without_auxiliary_heads(tmp_path, kept):
     torch.manual_seed(0)
     trained = torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True).eval()
-    state = {
-        name: tensor for name, tensor in trained.state_dict().items() if kept or not name.startswith("aux")
-    }
+    state = {name: tensor for name, tensor in trained.state_dict().items() if kept or not name.startswith("aux")}
     torch.save(state, tmp_path / "mine.pth")
     model = torchvision_model("googlenet", weights=str(tmp_path / "mine.pth"))
     assert not any(name.startswith("aux") for name in model.layers())
@@ -321,9 +319,7 @@ def test_densenets_published_names_are_understood(tmp_path):
 
 
 def test_checkpoints_of_other_classes(tmp_path):
-    torch.save(
-        torchvision.models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "mine.pth"
-    )
+    torch.save(torchvision.models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "mine.pth")
     (tmp_path / "names.txt").write_text("ant\nbee\n\ncat\n", encoding="utf-8")
     path = str(tmp_path / "mine.pth")
     with pytest.raises(MfvError, match=r"of another shape \(classifier\.1\.weight \(3, "):
@@ -339,9 +335,7 @@ def test_custom_networks_load_their_own_weights(network, tmp_path):
     torch.save({"state_dict": network.state_dict()}, tmp_path / "mine.pth")
     other = copy.deepcopy(network)
     nn.init.zeros_(other[5].weight)
-    model = custom_model(
-        other, weights=str(tmp_path / "mine.pth"), labels=["a", "b", "c", "d"], input_size=16
-    )
+    model = custom_model(other, weights=str(tmp_path / "mine.pth"), labels=["a", "b", "c", "d"], input_size=16)
     assert torch.equal(model.network[5].weight, network[5].weight)
     assert other[5].weight.abs().sum() == 0
     assert model.labels == ("a", "b", "c", "d")
@@ -379,9 +373,7 @@ def test_layers_are_listed_with_what_they_give():
     lines = table(list(layers.values())).splitlines()
     assert len(lines) == len(model.layers()) + 2
     assert lines[2].split() == ["features.0", "conv1", "Conv2d", "64×55×55", "64"]
-    vit = {
-        layer.name: layer for layer in describe_layers(make_model(["model=vit_b_16", "model.weights=none"]))
-    }
+    vit = {layer.name: layer for layer in describe_layers(make_model(["model=vit_b_16", "model.weights=none"]))}
     assert vit["encoder.layers.encoder_layer_3"].shape == (197, 768)
     assert vit["encoder.layers.encoder_layer_3"].units == 768
     assert vit["encoder.layers.encoder_layer_3.self_attention.out_proj"].shape is None

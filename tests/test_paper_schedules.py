@@ -13,9 +13,9 @@ from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.objectives import UnitActivation
 from mfv.objectives.base import Objective
-from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject, paper_recipe
 from mfv.regularizers import CenterMask, TVBregman
 from mfv.regularizers.tv_bregman_solver import split_bregman
+from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject, paper_recipe
 from mfv.schedules import value_at
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "render"
@@ -102,9 +102,7 @@ class Quadratic(nn.Module):
 def test_a_small_run_follows_a_numpy_transcription(scheme: str) -> None:
     size, steps = 227, 4
     network = Quadratic(size)
-    model = TargetModel(
-        network, input_size=size, mean=(0, 0, 0), std=(1, 1, 1), code_layer="last", anchor_layer="last"
-    )
+    model = TargetModel(network, input_size=size, mean=(0, 0, 0), std=(1, 1, 1), code_layer="last", anchor_layer="last")
     rows = [
         {"objective": "unit", "canvas": 227, "iterations": steps, "step": [1, 2], "tv": [0.4, 0.4]},
         {"objective": "unit", "canvas": 227, "iterations": steps, "step": [6, 3], "tv": [0.1, 2], "margin": 50},
@@ -133,7 +131,9 @@ def test_a_small_run_follows_a_numpy_transcription(scheme: str) -> None:
             else:
                 t = i / (steps - 1)
                 step, tv = step_0 + (step_1 - step_0) * t, tv_0 + (tv_1 - tv_0) * t
-                mean = np.abs(g)[:, margin : size - margin, margin : size - margin].mean() if masked else np.abs(g).mean()
+                mean = (
+                    np.abs(g)[:, margin : size - margin, margin : size - margin].mean() if masked else np.abs(g).mean()
+                )
             x = np.clip(x + step * g / mean, 0, 255)
             # tests/test_tv_bregman.py holds this solver against scikit-image's
             x = split_bregman(torch.from_numpy(x)[None], tv, iterations=100, eps=1e-3)[0].numpy()

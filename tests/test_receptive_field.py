@@ -58,9 +58,7 @@ def test_boxes_are_clipped_to_the_image(alexnet):
 
 def test_a_box_holds_all_pixels_that_matter():
     generator = torch.Generator().manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 4, 3)
-    )
+    network = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 4, 3))
     model = TargetModel(network, input_size=64, code_layer="3", anchor_layer="3")
     field = receptive_field(model, "3")
     image = torch.rand(1, 3, 64, 64, generator=generator)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
-from mfv.models.torchvision import torchvision_model
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
+from mfv.models.torchvision import torchvision_model
 from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, render

@@ -69,9 +69,7 @@ def make_set(facets: int = 4, per_facet: int = 6, size: int = 64, label: str | N
         mean_images=torch.stack([some.mean(0) for some in crops]),
         ids=ids,
         assignment=assignment,
-        embedding=(rng.normal(size=(len(ids), 2)) + 8 * np.stack([assignment, assignment % 3], 1)).astype(
-            np.float32
-        ),
+        embedding=(rng.normal(size=(len(ids), 2)) + 8 * np.stack([assignment, assignment % 3], 1)).astype(np.float32),
         activations=rng.gamma(5, 2, len(ids)).astype(np.float32),
         images=torch.stack([some[0].flip(-1) for some in crops]),
         metrics={"fidelity": {"start": 0.5, "final": 0.9}, "chosen": True},
@@ -84,9 +82,7 @@ def exemplars_of(facet_set: FacetSet) -> list[Tensor]:
     return [photo_crops(PHOTOS[facet.index % 4], 6, 64, facet.index) for facet in facet_set.facets]
 
 
-def page_of(
-    facet_set: FacetSet, command: str = "mfv seed=0", snapshots: dict[int, Tensor] | None = None
-) -> str:
+def page_of(facet_set: FacetSet, command: str = "mfv seed=0", snapshots: dict[int, Tensor] | None = None) -> str:
     thumbnails = [facet_set.mean_images[max(facet, 0)] for facet in facet_set.assignment]
     return gallery(facet_set, exemplars_of(facet_set), thumbnails, snapshots, command)
 
@@ -129,8 +125,7 @@ class Page(HTMLParser):
         return [
             found
             for name, found in self.tags
-            if name == tag
-            and all(value in (found.get(key) or "").split() for key, value in attributes.items())
+            if name == tag and all(value in (found.get(key) or "").split() for key, value in attributes.items())
         ]
 
 
@@ -236,9 +231,7 @@ def test_percentiles_read_well(value, text):
     assert wording.ordinal(value) == text
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0.92, ".92"), (1.0, ">.99"), (1e-4, "<.01"), (0.5, ".50")]
-)
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.92, ".92"), (1.0, ">.99"), (1e-4, "<.01"), (0.5, ".50")])
 def test_probabilities_read_well(value, text):
     assert wording.probability(value) == text
 
@@ -386,9 +379,7 @@ def test_page_shows_every_facet_and_every_image(facet_set):
     assert len(page.named("g", role="button", tabindex="0")) == 4
     pictures = page.named("img")
     assert all("alt" in picture for picture in pictures)
-    assert {f"Visualization of facet {facet}" for facet in range(4)} <= {
-        picture["alt"] for picture in pictures
-    }
+    assert {f"Visualization of facet {facet}" for facet in range(4)} <= {picture["alt"] for picture in pictures}
     assert "Nearest image 1 of facet 2: cat/0012.png" in {picture["alt"] for picture in pictures}
     for text in ("4.2 → 31.0", "97th", ".92", "fidelity/final", "mfv seed=0", "tsne"):
         assert text in page.text
@@ -480,9 +471,7 @@ def test_page_works_in_a_browser(facet_set, tmp_path):
     label = "<img src=x onerror=\"document.title='owned'\">"
     path = tmp_path / "gallery.html"
     unit = Unit("m", "l", 1, label)
-    path.write_text(
-        page_of(facet_set.with_(unit=unit), snapshots={9: facet_set.mean_images}), encoding="utf-8"
-    )
+    path.write_text(page_of(facet_set.with_(unit=unit), snapshots={9: facet_set.mean_images}), encoding="utf-8")
     options = [
         "--headless",
         "--no-sandbox",

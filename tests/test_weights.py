@@ -90,9 +90,7 @@ def test_the_path_that_is_given_comes_first(published, hub, tmp_path):
         find_checkpoint(published.as_uri(), "/nowhere/x.pth")
 
 
-def test_the_cache_comes_before_the_package_and_that_before_the_download(
-    published, hub, tmp_path, monkeypatch
-):
+def test_the_cache_comes_before_the_package_and_that_before_the_download(published, hub, tmp_path, monkeypatch):
     offline(monkeypatch)
     package = package_of(published)
     installed = install(package, published, tmp_path / "site", monkeypatch)

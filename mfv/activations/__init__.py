@@ -1,0 +1,1 @@
+"""What layers give: recorded by hooks, collected once for all images, kept in a store."""

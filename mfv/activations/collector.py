@@ -124,4 +124,3 @@ def collect(
     for entry in store.skipped:
         logger.warning("skipped %s: %s", entry.path, entry.reason)
     return store
-

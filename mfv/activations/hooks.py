@@ -72,9 +72,7 @@ def capture(layers: Mapping[str, nn.Module], stop_early: bool = True) -> Iterato
     try:
         for name, module in layers.items():
             if name.endswith(INPUT_SUFFIX):
-                handles.append(
-                    module.register_forward_pre_hook(_input_hook(recorder, name), with_kwargs=True)
-                )
+                handles.append(module.register_forward_pre_hook(_input_hook(recorder, name), with_kwargs=True))
             else:
                 handles.append(module.register_forward_hook(_output_hook(recorder, name)))
         yield recorder

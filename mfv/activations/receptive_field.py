@@ -87,9 +87,7 @@ def _structure(model: TargetModel, layer: str) -> tuple[nn.Module, torch.Size]:
     for module in network.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                module._parameters[name] = nn.Parameter(
-                    parameter.detach(), requires_grad=parameter.is_floating_point()
-                )
+                module._parameters[name] = nn.Parameter(parameter.detach(), requires_grad=parameter.is_floating_point())
     twin = copy.copy(model)
     twin._modules = {"network": network}
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
@@ -172,9 +170,7 @@ def _activation(network: nn.Module, layer: str, image: Tensor) -> Tensor:
     return channels_first(recorder.tensors[layer])
 
 
-def _extent(
-    activation: Tensor, image: Tensor, weights: Tensor, place: tuple[int, int]
-) -> tuple[list[int], list[int]]:
+def _extent(activation: Tensor, image: Tensor, weights: Tensor, place: tuple[int, int]) -> tuple[list[int], list[int]]:
     """Return the first and last row and column in which the gradient of a position is not zero."""
     value = activation[0, :, place[0], place[1]] @ weights
     (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
@@ -187,9 +183,7 @@ def _extent(
 
 def _united(extents: list[tuple[list[int], list[int]]]) -> tuple[list[int], list[int]]:
     firsts, lasts = zip(*extents, strict=True)
-    return [min(values) for values in zip(*firsts, strict=True)], [
-        max(values) for values in zip(*lasts, strict=True)
-    ]
+    return [min(values) for values in zip(*firsts, strict=True)], [max(values) for values in zip(*lasts, strict=True)]
 
 
 def _randomize(network: nn.Module, generator: torch.Generator) -> None:

@@ -62,7 +62,7 @@ class ActivationStore:
         else:
             write_json(path, manifest)
         progress = self.directory / "progress.json"
-        state = _read_json(progress) if progress.exists() else {"done": 0, "skipped": []}
+        state: dict[str, Any] = _read_json(progress) if progress.exists() else {"done": 0, "skipped": []}
         self.done: int = state["done"]
         self.skipped: list[Skipped] = [Skipped(**entry) for entry in state["skipped"]]
         self._arrays: dict[str, np.ndarray] = {}

@@ -78,9 +78,7 @@ def find_images(root: Path, extensions: Collection[str] = EXTENSIONS, below: str
     return paths
 
 
-def _walk(
-    folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]
-) -> Iterator[str]:
+def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     status = os.stat(folder)
     identity = (status.st_dev, status.st_ino)
     if identity in above:

@@ -45,9 +45,7 @@ class FolderImages(FileImages):
                 f"no images in data.root={folder} (looked for {', '.join(extensions)}, also in sub-folders); "
                 f"give the folder of your images: data.root=/path/to/it"
             )
-        super().__init__(
-            "folder", folder, ids, labels_from_paths(folder, ids, labels), max_bad_share=max_bad_share
-        )
+        super().__init__("folder", folder, ids, labels_from_paths(folder, ids, labels), max_bad_share=max_bad_share)
 
 
 def labels_from_paths(root: Path, ids: Sequence[str], rule: str = "auto") -> list[str | None]:
@@ -59,9 +57,7 @@ def labels_from_paths(root: Path, ids: Sequence[str], rule: str = "auto") -> lis
     if rule == "folder":
         return [path.parent.name or root_name for path in paths]
     in_folders = all(len(path.parts) > 1 for path in paths)
-    return [
-        _synset(path, root_name) or (class_name(path.parent.name) if in_folders else None) for path in paths
-    ]
+    return [_synset(path, root_name) or (class_name(path.parent.name) if in_folders else None) for path in paths]
 
 
 def class_name(name: object) -> str | None:

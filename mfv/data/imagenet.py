@@ -74,7 +74,5 @@ def _solution(root: Path, below: str, ids: Sequence[str]) -> list[str]:
         raise MfvError(f"{table} is not Kaggle's list: it has the columns ImageId,PredictionString") from None
     unnamed = [id for id in ids if PurePosixPath(id).stem not in synsets]
     if unnamed:
-        raise MfvError(
-            f"{table} has no class for {len(unnamed)} of the {len(ids)} images, the first is {unnamed[0]}"
-        )
+        raise MfvError(f"{table} has no class for {len(unnamed)} of the {len(ids)} images, the first is {unnamed[0]}")
     return [synsets[PurePosixPath(id).stem] for id in ids]

@@ -53,9 +53,7 @@ class ImagenetteImages(FileImages):
                 f"no images in {folder / split}: the download seems to have broken off; remove {folder} and "
                 f"run again with data.download=true"
             )
-        super().__init__(
-            "imagenette", folder, ids, labels_from_paths(folder, ids), max_bad_share=max_bad_share
-        )
+        super().__init__("imagenette", folder, ids, labels_from_paths(folder, ids), max_bad_share=max_bad_share)
 
 
 def _download(root: Path, size: str) -> None:

@@ -73,8 +73,6 @@ def check_bad_share(bad: Iterable[BadImage], total: int, max_share: float) -> No
         head, remedy = f"none of the {total} images can be read:", "Give other images (data.root=…)."
     else:
         share = min(1.0, -(-1000 * len(bad) // total) / 1000)  # rounded up
-        head = (
-            f"{len(bad)} of {total} images cannot be read, more than data.max_bad_share={max_share:g} allows:"
-        )
+        head = f"{len(bad)} of {total} images cannot be read, more than data.max_bad_share={max_share:g} allows:"
         remedy = f"Repair or remove them, or go on without them: data.max_bad_share={share:g}"
     raise MfvError("\n".join([head, *lines, remedy]))

@@ -22,9 +22,7 @@ from mfv.data.source import ImageSource
 from mfv.errors import MfvError, UnreadableImage
 
 HASHED = 5000  # images up to which the fingerprint reads them all
-ACCEPTED = (
-    "PIL pictures, tensors or arrays (floats in [0, 1] or bytes), or paths, each alone or as (image, label)"
-)
+ACCEPTED = "PIL pictures, tensors or arrays (floats in [0, 1] or bytes), or paths, each alone or as (image, label)"
 
 
 class InMemoryImages(ImageSource):
@@ -52,9 +50,7 @@ class InMemoryImages(ImageSource):
         self._root, self._paths = _files(images)
         count = len(images)
         ids = self._paths or [f"{index:06d}" for index in range(count)]
-        super().__init__(
-            "memory", ids, _labels(images, self._paths), root=self._root, max_bad_share=max_bad_share
-        )
+        super().__init__("memory", ids, _labels(images, self._paths), root=self._root, max_bad_share=max_bad_share)
         self._decodes = bool(self._paths) and _gives_plain_files(images)
         with suppress(UnreadableImage):
             self.load(0)  # a mistake that all images share shows here, not in a worker
@@ -123,15 +119,9 @@ def _check_container(images: Any) -> None:
     single = isinstance(images, torch.Tensor | np.ndarray) and images.ndim != 4
     if single or isinstance(images, Image.Image | str | bytes | dict):
         shape = f" of shape {tuple(images.shape)}" if single else ""
-        raise MfvError(
-            f"images is a {kind}{shape}; give several: a list, a dataset, or one tensor (n, 3, H, W)"
-        )
-    if isinstance(images, IterableDataset) or not (
-        hasattr(images, "__len__") and hasattr(images, "__getitem__")
-    ):
-        raise MfvError(
-            f"images is a {kind}, which cannot be read by number; give list(images) or a map-style dataset"
-        )
+        raise MfvError(f"images is a {kind}{shape}; give several: a list, a dataset, or one tensor (n, 3, H, W)")
+    if isinstance(images, IterableDataset) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise MfvError(f"images is a {kind}, which cannot be read by number; give list(images) or a map-style dataset")
     if len(images) == 0:
         raise MfvError(f"images is an empty {kind}; give at least one image")
 

@@ -71,9 +71,7 @@ class PhotoCrops(ImageSource):
     ):
         scales = tuple(float(scale) for scale in scales)
         if not scales or min(scales) <= 0 or max(scales) > 1:
-            raise MfvError(
-                f"data.scales is {list(scales)}; each is a share of the photograph, above 0 and up to 1"
-            )
+            raise MfvError(f"data.scales is {list(scales)}; each is a share of the photograph, above 0 and up to 1")
         if step <= 0:
             raise MfvError(f"data.step is {step}; it is a share of the crop's side, above 0")
         names = tuple(photos) if photos is not None else tuple(PHOTOS)
@@ -129,9 +127,7 @@ def _photo_file(name: str) -> Path:
         raise MfvError(f"the photograph {name!r} comes with the package {package}, which is not installed")
     path = Path(spec.origin).parent / file
     if not path.is_file():
-        raise MfvError(
-            f"the installed {package} lacks the photograph {path}; leave {name!r} out of data.photos"
-        )
+        raise MfvError(f"the installed {package} lacks the photograph {path}; leave {name!r} out of data.photos")
     return path
 
 

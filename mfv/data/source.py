@@ -37,9 +37,7 @@ class ImageSource(Dataset[Image.Image], ABC):
         if not 0 <= max_bad_share <= 1:
             raise MfvError(f"data.max_bad_share is {max_bad_share}; it is a share from 0 to 1")
         if len(ids) != len(labels):
-            raise MfvError(
-                f"{len(ids)} image ids, but {len(labels)} labels: give one label (or None) per image"
-            )
+            raise MfvError(f"{len(ids)} image ids, but {len(labels)} labels: give one label (or None) per image")
         self.name = name
         self.ids = tuple(ids)
         self.labels = tuple(labels)

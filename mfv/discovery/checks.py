@@ -32,7 +32,8 @@ def check_codes(codes: np.ndarray, facets: int) -> None:
     if len(bad):
         more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise MfvError(
-            f"the codes of {len(bad)} of {count} images are not finite (rows {', '.join(map(str, bad[:SHOWN]))}{more}): "
+            f"the codes of {len(bad)} of {count} images hold NaN or infinite values "
+            f"(rows {', '.join(map(str, bad[:SHOWN]))}{more}): "
             f"leave these images out, or collect the codes anew in float32"
         )
     distinct = _count_distinct(codes, facets)

@@ -63,9 +63,7 @@ def tsne_map(
         return pca_map(points)
     most = (count - 1) / 3
     if perplexity > most:
-        logger.info(
-            "t-SNE's perplexity is %.3g instead of %g: there are only %d images", most, perplexity, count
-        )
+        logger.info("t-SNE's perplexity is %.3g instead of %g: there are only %d images", most, perplexity, count)
         perplexity = most
     scaled = ((points - points.mean(axis=0)) / spread).astype(np.float32)
     if scaled.shape[1] < 2:

@@ -48,9 +48,7 @@ def kmeans(
         raise MfvError(f"k-means got tries={tries} and iterations={iterations}; each is at least 1")
     points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or not np.isfinite(points).all():
-        raise MfvError(
-            f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity"
-        )
+        raise MfvError(f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity")
     if not 1 <= clusters <= len(points):
         raise MfvError(f"k-means cannot make {clusters} clusters of {len(points)} points: ask for fewer")
     faiss = load_faiss()
@@ -76,9 +74,7 @@ def _standardized(points: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(centred / spread if spread > 0 else centred, dtype=np.float32)
 
 
-def _train(
-    faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool
-) -> np.ndarray:
+def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool) -> np.ndarray:
     trainer = faiss.Kmeans(
         points.shape[1],
         len(starts),

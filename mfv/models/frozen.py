@@ -2,13 +2,14 @@
 
 import copy
 
+import torch
 from torch import nn
 
 from mfv.errors import MfvError
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, without gradients, hooks and in-place activations.
+    """Return a copy in evaluation mode, channels last, without gradients, hooks and in-place activations.
 
     Raises:
         MfvError: the network cannot be copied.

@@ -21,9 +21,7 @@ def read_labels(labels: Sequence[str] | str | Path | None) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise MfvError(
-            f"labels={labels}: cannot read this as a text file with one class a line ({error})"
-        ) from error
+        raise MfvError(f"labels={labels}: cannot read this as a text file with one class a line ({error})") from error
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise MfvError(f"labels={labels}: the file has no line with a class's name")

@@ -19,9 +19,7 @@ class Layer:
     aliases: tuple[str, ...]
     kind: str  # the type of its module
     shape: tuple[int, ...] | None  # of what it gives, without the batch; None where the pass does not call it
-    units: (
-        int | None
-    )  # channels of a map, neurons of a vector, features of a token; None where there are none
+    units: int | None  # channels of a map, neurons of a vector, features of a token; None where there are none
 
 
 def describe_layers(model: TargetModel) -> list[Layer]:

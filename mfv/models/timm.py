@@ -52,9 +52,7 @@ def timm_model(
         near = nearest_names(name, timm.list_models())
         raise MfvError(f"timm has no model {name!r}; did you mean {', '.join(near) or 'another'}?")
     if not (is_none(weights) or weights == PRETRAINED or is_path(str(weights))):
-        raise MfvError(
-            f"weights of {name} is {weights!r}; it is {PRETRAINED}, a path ending in .pth …, or none"
-        )
+        raise MfvError(f"weights of {name} is {weights!r}; it is {PRETRAINED}, a path ending in .pth …, or none")
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     network: nn.Module
     if weights == PRETRAINED:

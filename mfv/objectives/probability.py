@@ -22,6 +22,7 @@ class ClassProbability(Objective):
     """
 
     layers = (PROBABILITY_LAYER,)
+    index: int
 
     def bind(self, subject: Subject) -> Objective:
         """Take the class's index."""

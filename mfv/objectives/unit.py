@@ -24,6 +24,8 @@ class UnitActivation(Objective):
     """
 
     cap: Tensor  # (k,) per facet
+    index: int
+    position: str | None
 
     def __init__(self, cap: float | None = None, reach: float = 1.0, beyond: float = 0.1):
         super().__init__()

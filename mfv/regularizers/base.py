@@ -10,9 +10,15 @@ from torch import Tensor
 class Moment(Protocol):
     """The present step of the optimization, as a regularizer sees it."""
 
-    iteration: int  # within the octave, from 0
-    iterations: int  # of the octave
-    first: bool  # the first step of the whole optimization
+    @property
+    def iteration(self) -> int:
+        """The number of the step within its octave, from 0."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """The octave's number of steps."""
+        ...
 
     def uniform(self, key: str, count: int) -> Tensor:
         """Return (n, count) numbers in [0, 1): each image's own, whatever batch it is in."""

@@ -44,6 +44,7 @@ class ActivationMaximizer(nn.Module):
         facets: (n,) the facet that each image stands for.
         seed: of the run.
         input_size: the side of what the network is shown; by default the model's input size.
+        watch: the bound objective whose values the curves show; by default what is maximized.
 
     Attributes:
         canvas: the images, (n, 3, H, W) in [0, 1]; larger than the network's view in octaves with a scale above 1.
@@ -52,6 +53,8 @@ class ActivationMaximizer(nn.Module):
     """
 
     curves: Tensor
+    facets: Tensor
+    watch: Objective | None
 
     def __init__(
         self,
@@ -173,10 +176,6 @@ class _Present:
     @property
     def iterations(self) -> int:
         return self.octave.iterations
-
-    @property
-    def first(self) -> bool:
-        return self.step == 0
 
     def uniform(self, key: str, count: int) -> Tensor:
         return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)

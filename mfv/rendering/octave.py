@@ -99,9 +99,7 @@ class Recipe:
         """Return the optimizer; the maximizer sets its step size at every step."""
         if self.optimizer == "adam":
             return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True)
-        return torch.optim.SGD(
-            [canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True
-        )
+        return torch.optim.SGD([canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True)
 
 
 def step_size(octave: Octave, iteration: int) -> float:

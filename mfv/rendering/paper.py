@@ -44,9 +44,7 @@ class PaperOctave:
     margin: int = 0
 
 
-def paper_recipe(
-    octaves: Sequence[PaperOctave | dict], scheme: str = "reference", start: str = "mean"
-) -> Recipe:
+def paper_recipe(octaves: Sequence[PaperOctave | dict], scheme: str = "reference", start: str = "mean") -> Recipe:
     """Return the recipe for a table of octaves.
 
     Args:

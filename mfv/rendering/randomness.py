@@ -36,7 +36,8 @@ class Randomness:
         if name not in self._tables:
             draw = torch.rand if kind == "uniform" else torch.randn
             rows = [
-                draw(self.steps, count, generator=facet_generator(self.seed, facet, key), device="cpu") for facet in self.facets
+                draw(self.steps, count, generator=facet_generator(self.seed, facet, key), device="cpu")
+                for facet in self.facets
             ]
             self._tables[name] = torch.stack(rows, 1).to(device)
         return self._tables[name]

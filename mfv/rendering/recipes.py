@@ -39,9 +39,7 @@ def anchored_recipe(
     for name, part in parts.items():
         if not isinstance(part["objective"], Objective):
             raise MfvError(f"render.objectives.{name}.objective is {part['objective']!r}, not an Objective")
-    objective = WeightedSum(
-        [part["objective"] for part in parts.values()], [part["weight"] for part in parts.values()]
-    )
+    objective = WeightedSum([part["objective"] for part in parts.values()], [part["weight"] for part in parts.values()])
     chosen = tuple(regularizer for regularizer in regularizers.values() if regularizer is not None)
     octave = Octave(iterations, step, objective=objective, regularizers=chosen)
     return Recipe((octave,), start=start, momentum=momentum, noise=(noise[0], noise[1]))

@@ -113,7 +113,7 @@ class FacetRenderer(LightningModule):
 
     # --- checkpoints: whole images, so that another number of processes can go on -----------------
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return nothing: the network is not ours to save, and the images have a place of their own."""
         return {}
 
@@ -169,7 +169,7 @@ class FacetRenderer(LightningModule):
     def _log(self, images: Tensor, curves: Tensor) -> None:
         if not self.trainer.is_global_zero:
             return
-        loggers: list[Logger] = self.loggers
+        loggers: list[Logger] = list(self.loggers)  # type: ignore[arg-type]
         for step in range(max(0, self.steps_done - self.snapshot_every), self.steps_done):
             metrics = {f"activation/facet_{k:02d}": float(value) for k, value in enumerate(curves[step])}
             for logger in loggers:

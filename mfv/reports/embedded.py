@@ -13,9 +13,7 @@ from mfv.reports.images import data_uri, square, thumbnail_data_uri
 Picture = Tensor | Image.Image
 Rung = tuple[int, int]  # pixels a side, quality (1–100)
 Encoded = TypeVar("Encoded")
-LEAST = (
-    0.08  # bytes that a pixel of a photograph takes at least: rungs beyond the budget by this are not tried
-)
+LEAST = 0.08  # bytes that a pixel of a photograph takes at least: rungs beyond the budget by this are not tried
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,7 @@ def _cards(facet_set: FacetSet, exemplars: Sequence[Tensor]) -> list[dict[str, A
                 "visualization": None if rendered is None else rendered[position],
                 "mean": means[position],
                 "exemplars": [
-                    {"uri": next(nearest), "id": names[place] if place < len(names) else ""}
-                    for place in range(shown)
+                    {"uri": next(nearest), "id": names[place] if place < len(names) else ""} for place in range(shown)
                 ],
                 "start_at": axis.place(facet.activation_start),
                 "end_at": axis.place(facet.activation),
@@ -180,8 +179,7 @@ def _data(facet_set: FacetSet, snapshots: Mapping[int, Tensor] | None) -> dict[s
         "activations": [wording.number(value) for value in facet_set.activations],
         "facets": [facet.index for facet in facet_set.facets],
         "members": {
-            str(facet.index): [places[name] for name in facet.members if name in places]
-            for facet in facet_set.facets
+            str(facet.index): [places[name] for name in facet.members if name in places] for facet in facet_set.facets
         },
         "steps": [int(step) for step in steps],
         "snapshots": [uris[start : start + count] for start in range(0, len(uris), count)] if count else [],

@@ -29,9 +29,7 @@ def map_layout(embedding: np.ndarray) -> tuple[np.ndarray, float]:
     return centred * scale + [MAP_WIDTH / 2, height / 2], height
 
 
-def label_places(
-    points: np.ndarray, assignment: np.ndarray, indices: Sequence[int]
-) -> list[tuple[float, float]]:
+def label_places(points: np.ndarray, assignment: np.ndarray, indices: Sequence[int]) -> list[tuple[float, float]]:
     """Return for each facet the middle (median) of its points, where its number is written."""
     places = []
     for index in indices:
@@ -51,9 +49,7 @@ class Axis:
     @classmethod
     def over(cls, *values: Sequence[float | None] | np.ndarray) -> "Axis":
         """Return the axis that holds all the finite values."""
-        known = [
-            float(value) for some in values for value in some if value is not None and np.isfinite(value)
-        ]
+        known = [float(value) for some in values for value in some if value is not None and np.isfinite(value)]
         return cls(min(known, default=0.0), max(known, default=1.0))
 
     def place(self, value: float | None) -> float | None:

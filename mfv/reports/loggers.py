@@ -143,9 +143,7 @@ def _open_tensorboard(directory: Path, config: Mapping[str, Any]) -> TensorBoard
     return logger
 
 
-def _log_wandb_table(
-    logger: WandbLogger, facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None
-) -> None:
+def _log_wandb_table(logger: WandbLogger, facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None) -> None:
     import wandb
 
     rows = []

@@ -7,9 +7,7 @@ from PIL import ImageDraw, ImageFont
 
 ARROW = "→"  # drawn as lines: the font has no arrow
 BEYOND_ASCII = "·°±©«»´‘’“”…‹›™"  # the other marks that the font has
-REPLACEMENTS = str.maketrans(
-    {"–": "-", "—": "-", "−": "-", "×": "x", "≥": ">=", "≤": "<=", "\n": " ", "\t": " "}
-)
+REPLACEMENTS = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "≥": ">=", "≤": "<=", "\n": " ", "\t": " "})
 
 
 @cache
@@ -26,8 +24,7 @@ def printable(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.translate(REPLACEMENTS).replace("…", "\0"))
     kept = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).replace("\0", "…")
     return "".join(
-        letter if " " <= letter <= "~" or letter in BEYOND_ASCII or letter == ARROW else "?"
-        for letter in kept
+        letter if " " <= letter <= "~" or letter in BEYOND_ASCII or letter == ARROW else "?" for letter in kept
     )
 
 
@@ -46,9 +43,7 @@ def fit(text: str, size: int, width: float) -> str:
     return text.rstrip() + "…"
 
 
-def draw_text(
-    draw: ImageDraw.ImageDraw, x: float, baseline: float, text: str, size: int, colour: str
-) -> None:
+def draw_text(draw: ImageDraw.ImageDraw, x: float, baseline: float, text: str, size: int, colour: str) -> None:
     """Write one line that starts at `x` on `baseline`."""
     for number, piece in enumerate(printable(text).split(ARROW)):
         if number:

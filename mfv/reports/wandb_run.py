@@ -98,9 +98,7 @@ def wandb_mode() -> Mode:
     if mode not in known:
         raise MfvError(f"WANDB_MODE={mode} is not one of online, offline, disabled")
     if known[mode] == "online" and not is_logged_in():
-        raise MfvError(
-            "WANDB_MODE=online, but nobody is logged in: run `wandb login`, or set WANDB_MODE=offline"
-        )
+        raise MfvError("WANDB_MODE=online, but nobody is logged in: run `wandb login`, or set WANDB_MODE=offline")
     return known[mode]
 
 

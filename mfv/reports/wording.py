@@ -55,9 +55,7 @@ def caption(facet: Facet) -> str:
     parts = [f"facet {facet.index}", images(facet.size)]
     if facet.activation is not None:
         start = "" if facet.activation_start is None else f"{number(facet.activation_start)} → "
-        rank = (
-            "" if facet.natural_percentile is None else f" ({ordinal(facet.natural_percentile)} percentile)"
-        )
+        rank = "" if facet.natural_percentile is None else f" ({ordinal(facet.natural_percentile)} percentile)"
         parts.append(f"activation {start}{number(facet.activation)}{rank}")
     elif facet.activation_start is not None:
         parts.append(f"activation of the mean image {number(facet.activation_start)}")
