@@ -105,7 +105,7 @@ def _make(config: DictConfig, group: str) -> Any:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error, MfvError):
         error = error.__cause__
     return error
 
