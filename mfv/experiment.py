@@ -125,7 +125,7 @@ def run_experiment(
         with timer("collect"):
             store = collect(
                 model, layer, source, stores,
-                position=position, batch_size=machine.batch_size, workers=machine.workers,
+                position=position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, progress=machine.progress,
             )  # fmt: skip
 

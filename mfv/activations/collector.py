@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader, Subset
 
 from mfv.activations.store import ActivationStore, Skipped, store_key
-from mfv.activations.values import as_codes, unit_values
+from mfv.activations.values import as_codes, interior_values, unit_values
 from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
@@ -30,15 +30,22 @@ class Collector(LightningModule):
         position: where in a map a unit's value is read (`unit_values`).
         store: takes the rows, in order.
         source: the images, for the errors.
+        interior: the rows and columns of the map that count; None for all (`View.interior`).
 
     """
 
     def __init__(
-        self, model: TargetModel, layer: str, position: str | None, store: ActivationStore, source: ImageSource
+        self,
+        model: TargetModel,
+        layer: str,
+        position: str | None,
+        store: ActivationStore,
+        source: ImageSource,
+        interior: tuple[int, int] | None = None,
     ):
         super().__init__()
         self.model, self.layer, self.position = model, layer, position
-        self.store, self.source = store, source
+        self.store, self.source, self.interior = store, source, interior
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the network once and write what was asked for."""
@@ -48,7 +55,10 @@ class Collector(LightningModule):
         if len(batch.indices):
             layers = [self.layer, self.model.code_layer]
             activations = self.model.activations(batch.pixels.contiguous(memory_format=torch.channels_last), layers)
-            values, positions = unit_values(activations[self.layer], self.position)
+            if self.interior and self.position in (None, "max"):
+                values, positions = interior_values(activations[self.layer], self.interior, self.position)
+            else:
+                values, positions = unit_values(activations[self.layer], self.position)
             codes = as_codes(activations[self.model.code_layer])
         self.store.write(batch.indices.tolist(), values, positions, codes, skipped)
         bad = [BadImage(entry.row, entry.path, entry.reason) for entry in self.store.skipped]
@@ -63,6 +73,7 @@ def collect(
     root: str | Path,
     *,
     position: str | None = None,
+    interior: tuple[int, int] | None = None,
     batch_size: int = 32,
     workers: int = 0,
     accelerator: str = "auto",
@@ -77,6 +88,7 @@ def collect(
         root: the folder of all stores. The store's own name in it follows from the network's
             weights, the layer, the images and how they are prepared.
         position: where in a map a unit's value is read.
+        interior: the rows and columns of the map in which its largest value is looked for; None for all.
         batch_size: images per forward pass.
         workers: processes that decode; 0 decodes in this one.
         accelerator: as Lightning's Trainer takes it.
@@ -92,6 +104,7 @@ def collect(
         "network": network_fingerprint(model),
         "layer": layer,
         "position": str(position),
+        "interior": list(interior) if interior else None,
         "codes": model.code_layer,
         "images": source.fingerprint,
         "transform": preprocess.description,
@@ -118,7 +131,9 @@ def collect(
                 enable_model_summary=False,
                 enable_progress_bar=progress,
             )
-            trainer.predict(Collector(model, layer, position, store, source), loader, return_predictions=False)
+            trainer.predict(
+                Collector(model, layer, position, store, source, interior), loader, return_predictions=False
+            )
         if not store.complete:
             raise KeyboardInterrupt
     for entry in store.skipped:

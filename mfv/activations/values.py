@@ -103,6 +103,26 @@ def _shape(activation: Tensor) -> str:
     return "(" + ", ".join(["n", *map(str, activation.shape[1:])]) + ")"
 
 
+def interior_values(
+    activation: Tensor, interior: tuple[int, int], position: Position | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Return what `unit_values` gives for the middle of a map (n, C, H, W), its places those in the whole map.
+
+    Args:
+        activation: of a layer with a map.
+        interior: the first and last row and column that count.
+        position: as `unit_values` takes it, within the middle.
+
+    """
+    first, last = interior
+    middle = activation[:, :, first : last + 1, first : last + 1]
+    values, where = unit_values(middle, position)
+    if where is not None:
+        y, x = where // middle.shape[3], where % middle.shape[3]
+        where = (y + first) * activation.shape[3] + x + first
+    return values, where
+
+
 def as_codes(activation: Tensor) -> Tensor:
     """Return one vector per image (n, d): the mean over a map, the class token of a sequence."""
     if activation.ndim == 4:

@@ -33,6 +33,19 @@ class View:
         """Whether the unit sees a part of the image only."""
         return self.field is not None
 
+    @property
+    def interior(self) -> tuple[int, int] | None:
+        """The first and last row (and column) of the layer's map whose receptive fields lie within the image.
+
+        Elsewhere a unit sees padding, and likes or dislikes the image's border. None where that does not apply.
+        """
+        if self.field is None:
+            return None
+        first = -(self.field.start // self.field.stride)
+        last = (self.field.input_size - self.field.size - self.field.start) // self.field.stride
+        last = min(last, min(self.field.grid) - 1)
+        return (first, last) if first <= last else None
+
     def window(self, pixels: Tensor, place: int | None) -> Tensor:
         """Return what the network is shown (3, size, size) of an image (3, H, W) for a unit that fires at a place.
 

@@ -20,7 +20,8 @@ class TSNEKMeans:
         components: principal components that t-SNE sees (the paper: 50).
         perplexity: about how many neighbours count for each image; lowered where images are few.
         iterations: of t-SNE.
-        init: how t-SNE starts, from the first two "pca" components or "random".
+        init: how t-SNE starts: "random" (the paper's program), or "pca", the first two components, from which all
+            seeds come to nearly the same map.
         tries: k-means++ starts, of which the best is kept.
         unit_length: whether each code is divided by its length first, so that only its direction counts.
             The paper does not say; it agreed better with people's groups (scripts/discovery.py).
@@ -32,7 +33,7 @@ class TSNEKMeans:
     components: int = 50
     perplexity: float = 30.0
     iterations: int = 1000
-    init: str = "pca"
+    init: str = "random"
     tries: int = 10
     unit_length: bool = True
     threads: int | None = 1

@@ -1,0 +1,48 @@
+"""What a unit that sees less than the image is shown."""
+
+import pytest
+import torch
+
+from mfv.activations.receptive_field import receptive_field
+from mfv.activations.values import interior_values, unit_values
+from mfv.activations.view import unit_view
+from mfv.data import PhotoCrops, to_tensor
+from mfv.models.target import TargetModel
+from mfv.models.torchvision import torchvision_model
+
+LAYER = "features.3.conv.2"
+
+
+@pytest.fixture(scope="module")
+def model() -> TargetModel:
+    return torchvision_model("mobilenet_v2")
+
+
+def test_a_window_gives_the_unit_the_value_that_the_whole_image_gave(model: TargetModel) -> None:
+    field = receptive_field(model, LAYER)
+    view = unit_view(field, model.input_size, None)
+    assert view.interior is not None
+    source = PhotoCrops(photos=["coffee", "cat"], scales=[1.0])
+    images = torch.stack([to_tensor(source.load(row), 224, 224) for row in range(len(source))])
+    with torch.inference_mode():
+        whole = model.activations(images, [LAYER])[LAYER]
+        values, where = interior_values(whole, view.interior)
+        assert where is not None
+        for unit in (0, 5, 11):
+            windows = torch.stack([view.window(image, int(w)) for image, w in zip(images, where[:, unit], strict=True)])
+            assert windows.shape[-1] == view.size
+            again = unit_values(model.activations(windows, [LAYER])[LAYER], view.position)[0][:, unit]
+            assert torch.allclose(again, values[:, unit], atol=1e-3)
+            assert view.seen(windows).shape[-1] == field.size
+
+
+def test_interior_places_are_those_of_the_whole_map() -> None:
+    activation = torch.rand(3, 4, 9, 9, generator=torch.Generator().manual_seed(0))
+    values, where = interior_values(activation, (2, 6))
+    assert where is not None
+    assert torch.equal(activation.flatten(2).gather(2, where[..., None])[..., 0], values)
+    rows, columns = where // 9, where % 9
+    assert rows.min() >= 2
+    assert rows.max() <= 6
+    assert columns.min() >= 2
+    assert columns.max() <= 6
