@@ -44,11 +44,12 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
         groups: (n,); as many facets are looked for as there are groups.
         method: a file of conf/discovery, without ".yaml".
         seeds: how many, from 0.
-        changes: to the method's parameters, for example "perplexity=10".
+        changes: to the method's parameters, for example "perplexity=10"; those it has not are left out.
 
     """
-    settings = OmegaConf.merge(OmegaConf.load(METHODS / f"{method}.yaml"), OmegaConf.from_dotlist(list(changes)))
-    discover = instantiate(settings)
+    settings = OmegaConf.load(METHODS / f"{method}.yaml")
+    fitting = [change for change in changes if change.split("=")[0] in settings]
+    discover = instantiate(OmegaConf.merge(settings, OmegaConf.from_dotlist(fitting)))
     facets = len(np.unique(groups))
     found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
     return np.array([(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found])
@@ -62,13 +63,21 @@ def main() -> None:
     )
     parser.add_argument("--model", default="mobilenet_v2", help="torchvision's name of a network")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("changes", nargs="*", help="parameters for every method, for example unit_length=false")
+    parser.add_argument(
+        "--resize",
+        type=int,
+        nargs="+",
+        help="short side that photographs are scaled to before the centre is cut out; "
+        "by default the input's, and the larger one that is usual for accuracy (256 for 224)",
+    )
+    parser.add_argument("changes", nargs="*", help="for the methods that have them: unit_length=false …")
     arguments = parser.parse_args()
     try:
         model = torchvision_model(arguments.model)
         methods = sorted(path.stem for path in METHODS.glob("*.yaml"))
         print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'s/run':>6}")
-        for resize in sorted({model.resize, model.input_size}, reverse=True):
+        sizes = arguments.resize or [model.input_size, round(model.input_size * 8 / 7)]
+        for resize in sizes:
             codes, groups = codes_and_groups(model, arguments.data, resize)
             for method in methods:
                 begun = time.perf_counter()

@@ -34,7 +34,7 @@ def subject(model: TargetModel) -> UnitSubject:
     preprocess = Preprocess(model.input_size, model.resize)
     rows = np.linspace(0, len(source) - 1, 2 * FACETS).astype(int)
     pixels = torch.stack([preprocess(source.load(int(row))) for row in rows])
-    activations = np.arange(len(rows), dtype=np.float32)
+    activations = 40 + np.arange(len(rows), dtype=np.float32)  # a natural range that no test reaches
     assignment = np.repeat(np.arange(FACETS), 2)
     return UnitSubject(model, "classifier.1", 967, None, (pixels * 255).byte(), assignment, activations)
 

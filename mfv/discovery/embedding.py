@@ -32,7 +32,7 @@ def tsne_map(
     seed: int,
     perplexity: float = 30.0,
     iterations: int = 1000,
-    init: str = "pca",
+    init: str = "random",
     threads: int | None = 1,
 ) -> Embedding:
     """Arrange the points (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008).
@@ -88,4 +88,4 @@ def display_map(points: np.ndarray, kind: str, seed: int) -> Embedding:
     if kind == "tsne" and len(points) > MOST:
         logger.info("the map is made by PCA: %d images are too many for t-SNE", len(points))
         kind = "pca"
-    return tsne_map(points, seed) if kind == "tsne" else pca_map(points)
+    return tsne_map(points, seed, init="pca") if kind == "tsne" else pca_map(points)

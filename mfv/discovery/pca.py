@@ -14,11 +14,12 @@ def principal_components(codes: np.ndarray, count: int) -> np.ndarray:
     """
     codes = np.asarray(codes, dtype=np.float32)
     centred = codes - codes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = float(np.abs(centred).max(initial=0)) or 1.0  # of the fit, in which squares must not overflow
     rows, columns = centred.shape
     solver = "covariance_eigh" if rows >= max(MANY, 2 * columns) else "full"
     pca = PCA(n_components=min(count, rows, columns), svd_solver=solver)
     with np.errstate(invalid="ignore", divide="ignore"):  # its shares of the variance, where there is none
-        pca.fit(centred)
+        pca.fit(centred / scale)
     directions = pca.components_
     largest = np.abs(directions).argmax(axis=1)
     directions *= np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]

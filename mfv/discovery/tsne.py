@@ -20,8 +20,8 @@ class TSNEKMeans:
         components: principal components that t-SNE sees (the paper: 50).
         perplexity: about how many neighbours count for each image; lowered where images are few.
         iterations: of t-SNE.
-        init: how t-SNE starts: "random" (the paper's program), or "pca", the first two components, from which all
-            seeds come to nearly the same map.
+        init: how t-SNE starts: "random" (as van der Maaten's program), or "pca", the first two components,
+            from which all seeds come to nearly the same map.
         tries: k-means++ starts, of which the best is kept.
         unit_length: whether each code is divided by its length first, so that only its direction counts.
             The paper does not say; it agreed better with people's groups (scripts/discovery.py).

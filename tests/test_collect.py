@@ -1,0 +1,76 @@
+"""Collecting: bad files are listed and skipped, too many stop the run, and the stored numbers are the network's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfv.activations.collector import collect
+from mfv.activations.store import ActivationStore
+from mfv.activations.values import as_codes, unit_values
+from mfv.data import FolderImages, PhotoCrops, Preprocess
+from mfv.errors import MfvError
+from mfv.models.target import TargetModel
+from mfv.models.torchvision import torchvision_model
+
+LAYER = "features.18.1"
+
+
+@pytest.fixture(scope="module")
+def model() -> TargetModel:
+    return torchvision_model("mobilenet_v2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine photographs and a truncated one."""
+    source = PhotoCrops(photos=["coffee"])
+    root = tmp_path / "photos"
+    root.mkdir()
+    for row in range(10):
+        source.load(row).save(root / f"{row}.jpg")
+    whole = (root / "4.jpg").read_bytes()
+    (root / "4.jpg").write_bytes(whole[: len(whole) // 2])
+    return root
+
+
+def collected(model: TargetModel, folder: Path, share: float, workers: int = 0) -> ActivationStore:
+    source = FolderImages(folder, max_bad_share=share)
+    return collect(
+        model, LAYER, source, folder.parent / "store", batch_size=4, workers=workers, accelerator="cpu", progress=False
+    )
+
+
+def test_the_store_holds_what_the_network_gives(model: TargetModel, folder: Path) -> None:
+    store = collected(model, folder, 0.5)
+    source, preprocess = FolderImages(folder), Preprocess(model.input_size, model.resize)
+    rows = store.readable()
+    assert rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    pixels = torch.stack([preprocess(source.load(int(row))) for row in rows])
+    with torch.inference_mode():
+        activations = model.activations(pixels, [LAYER, model.code_layer])
+    values, where = unit_values(activations[LAYER])
+    assert where is not None
+    np.testing.assert_allclose(store.activations[rows], values.numpy(), atol=1e-3)
+    np.testing.assert_allclose(store.codes[rows], as_codes(activations[model.code_layer]).numpy(), atol=5e-3)
+    assert store.positions is not None
+    assert (store.positions[rows] == where.numpy()).mean() > 0.99  # but for ties
+
+
+def test_a_bad_image_is_listed_with_its_reason(model: TargetModel, folder: Path) -> None:
+    store = collected(model, folder, 0.5, workers=2)
+    assert [(entry.row, Path(entry.path).name) for entry in store.skipped] == [(4, "4.jpg")]
+    assert "truncated" in store.skipped[0].reason
+    assert np.isnan(store.codes[4]).all()
+
+
+def test_too_many_bad_images_stop_the_run(model: TargetModel, folder: Path) -> None:
+    with pytest.raises(MfvError, match=r"1 of 10 images cannot be read.*max_bad_share=0.01(.|\n)*4\.jpg"):
+        collected(model, folder, 0.01)
+
+
+def test_a_store_of_other_images_is_not_touched(tmp_path: Path) -> None:
+    ActivationStore(tmp_path, {"images": "one"}, 10)
+    with pytest.raises(MfvError, match="holds something else"):
+        ActivationStore(tmp_path, {"images": "two"}, 10)
