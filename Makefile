@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 # The first Python that is there and is one of 3.11, 3.12, 3.13.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
-export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT = 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test lint format clean

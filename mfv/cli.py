@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: see docs/performance.md
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported: see docs/performance.md
 
 import hydra
 from hydra.core.hydra_config import HydraConfig

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported
 os.environ.setdefault("WANDB_MODE", "offline")
 
 from pathlib import Path

@@ -15,6 +15,7 @@ from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.models.fingerprint import network_fingerprint
+from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.progress import StageBar, quiet_lightning
 
@@ -131,9 +132,9 @@ def collect(
                 enable_model_summary=False,
                 enable_progress_bar=progress,
             )
-            trainer.predict(
-                Collector(model, layer, position, store, source, interior), loader, return_predictions=False
-            )
+            prepared = prepare(model, keep=[layer, model.code_layer])
+            collector = Collector(prepared, layer, position, store, source, interior)
+            trainer.predict(collector, loader, return_predictions=False)
         if not store.complete:
             raise KeyboardInterrupt
     for entry in store.skipped:

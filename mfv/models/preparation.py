@@ -1,4 +1,4 @@
-"""A copy of the network made ready for rendering: fewer operations, and each image's bits its own."""
+"""A copy of the network made ready for work: fewer operations, and each image's bits its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 8  # of a matrix product
 
 
 def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
-    """Return a copy for rendering: the same function, with batch norms folded and linear layers row by row.
+    """Return a copy to work with: the same function, with batch norms folded and linear layers row by row.
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
     it in a Sequential can take over. The convolution then gives what the batch norm gave, so pairs

