@@ -6,9 +6,9 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,6 @@ class Result:
     rendering: Rendering
     exemplars: tuple[Tensor, ...]  # per facet (m, 3, h, w) uint8, nearest first
     thumbnails: Tensor  # (n, 3, h, w) uint8: the unit's images, in the facet set's order
-    timing: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_experiment(
@@ -177,7 +176,6 @@ def run_experiment(
             rendering=rendering,
             exemplars=tuple(shown[[rows[id] for id in facet.exemplars]] for facet in final.facets),
             thumbnails=shown,
-            timing=final.timing,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -105,14 +104,3 @@ class Recipe:
 def step_size(octave: Octave, iteration: int) -> float:
     """Return the step of an iteration in pixels' own range [0, 1]."""
     return value_at(octave.step, iteration, octave.iterations) / 255
-
-
-def one_octave(
-    iterations: int,
-    objective: Objective,
-    regularizers: Sequence[Regularizer],
-    step: float | Schedule = 1.0,
-    **others: object,
-) -> Recipe:
-    """Return a recipe of a single octave on a canvas of the network's input size."""
-    return Recipe((Octave(iterations, step, objective=objective, regularizers=tuple(regularizers)),), **others)  # type: ignore[arg-type]
