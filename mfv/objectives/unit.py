@@ -20,22 +20,26 @@ class UnitActivation(Objective):
             end of the natural range; None for no cap. A value far beyond means an image unlike them.
         reach: how many times as far above the median as that percentile the value may go freely.
         beyond: what an activation above that counts, as a share (0–1).
+        natural: count in natural spreads (`natural_spread`) rather than in the unit's own scale, so
+            that a weight means the same for every unit.
 
     """
 
     cap: Tensor  # (k,) per facet
+    spread: float
     index: int
     position: str | None
 
-    def __init__(self, cap: float | None = None, reach: float = 1.0, beyond: float = 0.1):
+    def __init__(self, cap: float | None = None, reach: float = 1.0, beyond: float = 0.1, natural: bool = False):
         super().__init__()
         if cap is not None and not 50 <= cap <= 100:
             raise MfvError(f"the unit's cap is {cap}; it is a percentile from 50 to 100, or null")
-        self.percentile, self.reach, self.beyond = cap, reach, beyond
+        self.percentile, self.reach, self.beyond, self.natural = cap, reach, beyond, natural
 
     def bind(self, subject: Subject) -> UnitActivation:
         """Take the unit's place and, with a cap, its natural range per facet."""
-        bound = UnitActivation(self.percentile, self.reach, self.beyond)
+        bound = UnitActivation(self.percentile, self.reach, self.beyond, self.natural)
+        bound.spread = natural_spread(subject.activations()) if self.natural else 1.0
         bound.layers = (subject.layer,)
         bound.index, bound.position = subject.index, subject.position
         caps = torch.full((subject.facets,), torch.inf)
@@ -53,6 +57,13 @@ class UnitActivation(Objective):
         """Return the (capped) value (n,)."""
         value = unit_values(activations[self.layers[0]], self.position)[0][:, self.index]
         if self.percentile is None:
-            return value
+            return value / self.spread
         cap = self.cap[facets]
-        return torch.where(value > cap, cap + self.beyond * (value - cap), value)
+        return torch.where(value > cap, cap + self.beyond * (value - cap), value) / self.spread
+
+
+def natural_spread(activations: Tensor) -> float:
+    """Return how far the unit's best photographs (99th percentile) stand above the middle one; never 0."""
+    middle, end = torch.quantile(activations.float(), torch.tensor([0.5, 0.99]))
+    spread = float(end - middle)
+    return spread if spread > 0 else float(activations.abs().max()) or 1.0

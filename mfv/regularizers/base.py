@@ -20,6 +20,16 @@ class Moment(Protocol):
         """The octave's number of steps."""
         ...
 
+    @property
+    def mean_color(self) -> Tensor:
+        """The model's own mean colour (1, 3, 1, 1) in [0, 1]: what is zero for the network."""
+        ...
+
+    @property
+    def facets(self) -> Tensor:
+        """The facet that each image stands for (n,)."""
+        ...
+
     def uniform(self, key: str, count: int) -> Tensor:
         """Return (n, count) numbers in [0, 1): each image's own, whatever batch it is in."""
         ...
@@ -37,6 +47,24 @@ class Moment(Protocol):
         ...
 
 
+class UnitImages(Protocol):
+    """The unit's images, as a regularizer that learns from them may ask for them when it is bound."""
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images as the network is shown them, (n, 3, H, W) uint8."""
+        ...
+
+    @property
+    def facets(self) -> int:
+        """The number of facets."""
+        ...
+
+    def assignment(self) -> Tensor:
+        """Return the facet of each image (n,)."""
+        ...
+
+
 class Regularizer:
     """Keeps an image natural while it is optimized. Override what applies; each acts image by image.
 
@@ -44,6 +72,10 @@ class Regularizer:
     `transform` before the network, `penalty` into the objective, `gradient` on the objective's
     gradient with respect to the pixels, `project` after the pixels have moved.
     """
+
+    def bind(self, subject: UnitImages) -> Regularizer:
+        """Return the regularizer with what it learns from the unit's images, before the first step; here nothing."""
+        return self
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return what the network is shown for pixels (n, 3, h, w), differentiably."""

@@ -1,4 +1,4 @@
-"""Decay toward grey."""
+"""Decay toward the mean colour."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from mfv.regularizers.base import Moment, Regularizer
 
 @dataclass(frozen=True)
 class Decay(Regularizer):
-    """Shrink every pixel's distance from middle grey by a share, each step (Yosinski et al. 2015).
+    """Shrink every pixel's distance from the model's mean colour by a share, each step (Yosinski et al. 2015).
 
     Attributes:
         rate: the share, 0–1.
@@ -20,4 +20,5 @@ class Decay(Regularizer):
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the decayed pixels."""
-        return 0.5 + (1 - self.rate) * (pixels - 0.5)
+        mean = moment.mean_color
+        return mean + (1 - self.rate) * (pixels - mean)

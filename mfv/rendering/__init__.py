@@ -2,6 +2,7 @@
 
 from mfv.rendering.maximizer import ActivationMaximizer
 from mfv.rendering.octave import Octave, Recipe
+from mfv.rendering.octaves import octave_recipe
 from mfv.rendering.paper import PaperOctave, paper_recipe
 from mfv.rendering.recipes import anchored_recipe
 from mfv.rendering.render import render
@@ -16,6 +17,7 @@ __all__ = [
     "Rendering",
     "UnitSubject",
     "anchored_recipe",
+    "octave_recipe",
     "paper_recipe",
     "render",
 ]

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
-from mfv.rendering.octave import Octave, Recipe, step_size
+from mfv.regularizers.base import Regularizer
+from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, window_offsets
 
@@ -40,14 +41,15 @@ class ActivationMaximizer(nn.Module):
         model: the network under study.
         recipe: octaves, start and optimizer.
         objectives: one per octave, bound to the unit.
-        starts: (n, 3, H, W) in [0, 1], where the images begin (not used where the recipe starts from noise).
+        starts: (n, 3, H, W) in [0, 1], where the images begin (not used where the recipe starts from noise or gray).
         facets: (n,) the facet that each image stands for.
         seed: of the run.
         input_size: the side of what the network is shown; by default the model's input size.
         watch: the bound objective whose values the curves show; by default what is maximized.
 
     Attributes:
-        canvas: the images, (n, 3, H, W) in [0, 1]; larger than the network's view in octaves with a scale above 1.
+        canvas: the parameters of the images (n, …); by default their pixels, (n, 3, H, W) in [0, 1]. The images are
+            larger than the network's view in octaves with a scale above 1.
         curves: (steps, n) the objective's unit values so far; NaN for the steps to come.
 
     """
@@ -83,38 +85,39 @@ class ActivationMaximizer(nn.Module):
         self._randomness = Randomness(seed, facets, recipe.steps)
 
     def step(self, optimizer: Steps, step: int) -> None:
-        """Make one step: forward, backward to the pixels, normalize, move, regularize."""
+        """Make one step: forward, backward to the parameters, normalize, move, regularize."""
         index, iteration = self.recipe.place(step)
         octave = self.recipe.octaves[index]
-        if iteration == 0:
-            self._enlarge(octave.canvas_size(self.input_size), optimizer)
+        if iteration == 0 and index > 0:
+            self._enlarge(self.recipe.octaves[index - 1], octave, optimizer)
         if not len(self.facets):  # a process without images: it only keeps count
             optimizer.step()
             return
         moment = self._moment(octave, iteration, step)
 
-        pixels = cut(self.canvas.detach(), moment.offsets, moment.size).requires_grad_(True)
+        image = self.recipe.parameterization.decode(self.canvas)
+        pixels = cut(image.detach(), moment.offsets, moment.size).requires_grad_(True)
         gradient = self._gradient(pixels, index, moment)
         for regularizer in octave.regularizers:
             gradient = regularizer.gradient(gradient, moment)
-        self.canvas.grad = paste(torch.zeros_like(self.canvas), normalize(gradient), moment.offsets)
+        self.canvas.grad = self._pulled_back(gradient, image, moment)
         for group in optimizer.param_groups:
-            group["lr"] = step_size(octave, iteration)
+            group["lr"] = self.recipe.step_size(step)
         optimizer.step()
         self.canvas.grad = None
-
-        with torch.no_grad():
-            window = cut(self.canvas, moment.offsets, moment.size).clamp(0, 1)
-            for regularizer in octave.regularizers:
-                window = regularizer.project(window, moment)
-            self.canvas.copy_(paste(self.canvas, window.clamp(0, 1), moment.offsets))
+        self._project(moment)
 
     def run(self) -> Tensor:
         """Make all steps and return the images: the loop without Lightning."""
         optimizer = self.recipe.make_optimizer(self.canvas)
         for step in range(self.recipe.steps):
             self.step(optimizer, step)
-        return self.canvas.detach().clone()
+        return self.pixels().clone()
+
+    def pixels(self) -> Tensor:
+        """Return the images (n, 3, H, W) in [0, 1]."""
+        with torch.no_grad():
+            return self.recipe.parameterization.decode(self.canvas).detach()
 
     def _gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
         objective = self.objectives[index]
@@ -135,31 +138,56 @@ class ActivationMaximizer(nn.Module):
             values = values - regularizer.penalty(pixels, moment)
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
 
+    def _pulled_back(self, gradient: Tensor, image: Tensor, moment: _Present) -> Tensor:
+        """Return the gradient with respect to the parameters, from that with respect to the pixels in view."""
+        if image is self.canvas:  # pixels: the mean is over those in view
+            gradient = normalize(gradient) if moment.octave.normalize else gradient
+            return paste(torch.zeros_like(image), gradient, moment.offsets)
+        gradient = paste(torch.zeros_like(image), gradient, moment.offsets)
+        (gradient,) = torch.autograd.grad(image, self.canvas, gradient)
+        return normalize(gradient) if moment.octave.normalize else gradient
+
+    @torch.no_grad()
+    def _project(self, moment: _Present) -> None:
+        parameterization, regularizers = self.recipe.parameterization, moment.octave.regularizers
+        if parameterization.bounded and not any(map(projects, regularizers)):
+            return
+        image = parameterization.decode(self.canvas)
+        window = cut(image, moment.offsets, moment.size).clamp(0, 1)
+        for regularizer in regularizers:
+            window = regularizer.project(window, moment)
+        self.canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
+
     def _start(self, starts: Tensor) -> Tensor:
         size = self.recipe.octaves[0].canvas_size(self.input_size)
+        model_mean = self.model.mean.cpu()
+        if self.recipe.start == "gray":
+            starts = model_mean.expand(len(self.facets), 3, size, size)
         if self.recipe.start == "noise":
-            mean, deviation = self.recipe.noise
+            level, deviation = self.recipe.noise
+            mean = model_mean * 255 if level is None else level
             noise = [
                 torch.randn(3, size, size, generator=facet_generator(self.seed, facet, "start"), device="cpu")
                 for facet in self.facets.tolist()
             ]
             blank = torch.empty(0, 3, size, size)
             starts = (torch.stack(noise) * deviation + mean) / 255 if noise else blank
-        return resized(starts.float(), size).clamp(0, 1).clone()
+        return self.recipe.parameterization.encode(resized(starts.float(), size).clamp(0, 1).clone())
 
-    def _enlarge(self, size: int, optimizer: Steps) -> None:
-        """Bring the canvas to a size; momentum and regularizers' memories, of the old size, begin anew."""
-        if self.canvas.shape[-1] != size:
-            with torch.no_grad():
-                self.canvas.data = resized(self.canvas.data, size).clamp(0, 1)
+    def _enlarge(self, before: Octave, octave: Octave, optimizer: Steps) -> None:
+        """Bring the canvas to an octave's size; momentum and regularizers' memories, of the old size, begin anew."""
+        size = octave.canvas_size(self.input_size)
+        if size != before.canvas_size(self.input_size):
+            image = resized(self.pixels(), size).clamp(0, 1)
+            self.canvas.data = self.recipe.parameterization.encode(image)
             self.memory.clear()
             optimizer.state.clear()
 
     def _moment(self, octave: Octave, iteration: int, step: int) -> _Present:
         size = (self.input_size, self.input_size)
-        room = (self.canvas.shape[-2] - size[0], self.canvas.shape[-1] - size[1])
+        room = octave.canvas_size(self.input_size) - self.input_size
         draws = self._randomness.normal("jitter", 2, step, self.canvas.device)
-        return _Present(self, octave, iteration, step, size, window_offsets(draws, room, octave.jitter))
+        return _Present(self, octave, iteration, step, size, window_offsets(draws, (room, room), octave.jitter))
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,14 @@ class _Present:
     def iterations(self) -> int:
         return self.octave.iterations
 
+    @property
+    def mean_color(self) -> Tensor:
+        return self.maximizer.model.mean
+
+    @property
+    def facets(self) -> Tensor:
+        return self.maximizer.facets
+
     def uniform(self, key: str, count: int) -> Tensor:
         return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)
 
@@ -184,20 +220,29 @@ class _Present:
         return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)
 
     def recall(self, key: str, channels: int) -> Tensor:
-        canvas = self.maximizer.canvas
-        if key not in self.maximizer.memory:
-            self.maximizer.memory[key] = canvas.new_zeros(len(canvas), channels, *canvas.shape[-2:])
-        return cut(self.maximizer.memory[key], self.offsets, self.size)
+        return cut(self._memory(key, channels), self.offsets, self.size)
 
     def remember(self, key: str, memory: Tensor) -> None:
-        self.maximizer.memory[key] = paste(self.maximizer.memory[key], memory, self.offsets)
+        self.maximizer.memory[key] = paste(self._memory(key, memory.shape[1]), memory, self.offsets)
+
+    def _memory(self, key: str, channels: int) -> Tensor:
+        if key not in self.maximizer.memory:
+            side = self.octave.canvas_size(self.maximizer.input_size)
+            self.maximizer.memory[key] = self.maximizer.canvas.new_zeros(len(self.offsets), channels, side, side)
+        return self.maximizer.memory[key]
 
 
 def normalize(gradient: Tensor) -> Tensor:
     """Divide each image's gradient by its mean absolute value; a zero gradient stays zero (PAPER.md, step 3)."""
     # In double precision, as the order of the sum follows from the batch's size.
-    scale = gradient.abs().mean((1, 2, 3), keepdim=True, dtype=torch.float64).to(gradient.dtype)
+    of_image = tuple(range(1, gradient.ndim))
+    scale = gradient.abs().mean(of_image, keepdim=True, dtype=torch.float64).to(gradient.dtype)
     return gradient / torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def projects(regularizer: Regularizer) -> bool:
+    """Say whether a regularizer does anything to the pixels after a step."""
+    return type(regularizer).project is not Regularizer.project
 
 
 def resized(images: Tensor, size: int) -> Tensor:

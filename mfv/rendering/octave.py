@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from mfv.errors import MfvError
-from mfv.objectives.base import Objective
+from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
+from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
 from mfv.schedules import Schedule, value_at
 
-STARTS = ("mean", "noise", "image")
+STARTS = ("mean", "contrast", "noise", "image", "gray")
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,15 @@ class Octave:
 
     Attributes:
         iterations: its number of steps.
-        step: how far a pixel moves on average, in grey levels (0–255). May follow a schedule.
+        step: how far a pixel moves on average, in grey levels (0–255); other parameters in their
+            own unit (`Parameterization.step_unit`). May follow a schedule.
         scale: the canvas's side over the network's input: the canvas is enlarged when it grows.
         jitter: the spread of the network's view on a larger canvas, as a share of the room that
             there is; None keeps the view centred.
         objective: what is maximized.
         regularizers: applied in this order.
+        normalize: whether each image's gradient is divided by its mean absolute value; else a step
+            is as long as the gradient is large.
 
     """
 
@@ -37,6 +41,7 @@ class Octave:
     jitter: float | None = None
     objective: Objective = field(default_factory=UnitActivation)
     regularizers: tuple[Regularizer, ...] = ()
+    normalize: bool = True
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -56,18 +61,22 @@ class Recipe:
 
     Attributes:
         octaves: the phases, in order.
-        start: "mean" (the facet's mean image), "noise", or "image" (the facet's nearest image).
-        noise: mean and standard deviation of the noise start, in grey levels.
-        optimizer: "sgd" (the normalized gradient, with momentum) or "adam".
+        start: "mean" (the facet's mean image), "contrast" (the same, at its photographs' contrast), "noise",
+            "image" (the facet's nearest image) or "gray" (the model's mean colour everywhere: zero for the network).
+        noise: mean and standard deviation of the noise start, in grey levels; None for the mean
+            takes the model's mean colour.
+        optimizer: "sgd" (the gradient, with momentum) or "adam".
         momentum: of the gradient, 0–1.
+        parameterization: what the optimizer moves to change the image.
 
     """
 
     octaves: tuple[Octave, ...]
     start: str = "mean"
-    noise: tuple[float, float] = (175.0, 8.0)
+    noise: tuple[float | None, float] = (175.0, 8.0)
     optimizer: str = "sgd"
     momentum: float = 0.0
+    parameterization: Parameterization = field(default_factory=Pixels)
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
@@ -80,6 +89,8 @@ class Recipe:
         object.__setattr__(self, "noise", tuple(self.noise))
         if not self.octaves:
             raise MfvError("a recipe needs at least one octave")
+        if not isinstance(self.parameterization, Parameterization):
+            raise MfvError(f"render.parameterization is {self.parameterization!r}, not a Parameterization")
 
     @property
     def steps(self) -> int:
@@ -94,13 +105,24 @@ class Recipe:
             step -= octave.iterations
         raise IndexError(f"the recipe has {self.steps} steps")
 
+    def bind(self, subject: Subject) -> Recipe:
+        """Return the recipe whose parameterization and regularizers hold what they need of the unit's images."""
+        parts = {id(part): part for octave in self.octaves for part in octave.regularizers}
+        bound = {name: part.bind(subject) for name, part in parts.items()}
+        octaves = [
+            replace(octave, regularizers=tuple(bound[id(part)] for part in octave.regularizers))
+            for octave in self.octaves
+        ]
+        return replace(self, octaves=tuple(octaves), parameterization=self.parameterization.bind(subject))
+
+    def step_size(self, step: int) -> float:
+        """Return how long a step of the whole is, in the parameters' own unit."""
+        index, iteration = self.place(step)
+        octave = self.octaves[index]
+        return value_at(octave.step, iteration, octave.iterations) * self.parameterization.step_unit
+
     def make_optimizer(self, canvas: torch.nn.Parameter) -> torch.optim.Optimizer:
         """Return the optimizer; the maximizer sets its step size at every step."""
         if self.optimizer == "adam":
             return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True)
         return torch.optim.SGD([canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True)
-
-
-def step_size(octave: Octave, iteration: int) -> float:
-    """Return the step of an iteration in pixels' own range [0, 1]."""
-    return value_at(octave.step, iteration, octave.iterations) / 255

@@ -73,6 +73,7 @@ def render(
     directory = Path(directory)
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
     directory.mkdir(parents=True, exist_ok=True)
+    recipe = recipe.bind(subject)
     bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
     objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
     watch = UnitActivation().bind(subject)
@@ -116,10 +117,13 @@ def render(
 def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:
     if not checkpoint.exists():
         return None
-    curves = torch.load(checkpoint, map_location="cpu", weights_only=True)["mfv"]["curves"]
-    if curves.shape != (recipe.steps, len(starts)):
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["mfv"]
+    steps, facets = state["curves"].shape
+    found = (f"{facets} facets", f"{steps} steps", state["parameterization"])
+    now = (f"{len(starts)} facets", f"{recipe.steps} steps", type(recipe.parameterization).__name__)
+    if found != now:
         raise MfvError(
-            f"{checkpoint} is of another rendering ({curves.shape[1]} facets, {curves.shape[0]} steps; now "
-            f"{len(starts)} and {recipe.steps}): remove it, or choose another run directory"
+            f"{checkpoint} is of another rendering ({', '.join(found)}; now {', '.join(now)}): "
+            f"remove it, or choose another run directory"
         )
     return checkpoint

@@ -100,13 +100,13 @@ class FacetRenderer(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Keep and log the images from time to time. All processes do so at the same steps."""
         if self.snapshot_every and self.steps_done % self.snapshot_every == 0:
-            images = self._whole(self.images.canvas.detach().cpu())
+            images = self._whole(self.images.pixels().cpu())
             self.snapshots[self.steps_done] = (images * 255).round().byte()
             self._log(images, self._whole(self.images.curves.cpu(), dim=1))
 
     def on_train_end(self) -> None:
         """Bring the images together; the first process writes them."""
-        images = self._whole(self.images.canvas.detach().float().cpu())
+        images = self._whole(self.images.pixels().float().cpu())
         curves = self._whole(self.images.curves.cpu(), dim=1)
         if self.trainer.is_global_zero:
             Rendering(images, curves, self.snapshots).save(self.result)
@@ -123,6 +123,7 @@ class FacetRenderer(LightningModule):
         memory_keys = sorted({key for keys in gather(list(maximizer.memory), self._processes) for key in keys})
         checkpoint[STATE] = {
             "steps_done": self.steps_done,
+            "parameterization": type(self.recipe.parameterization).__name__,
             "canvas": self._whole(maximizer.canvas.detach().cpu()),
             "curves": self._whole(maximizer.curves.cpu(), dim=1),
             "memory": {key: self._whole(self._memory(key).cpu()) for key in memory_keys},

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from mfv.reports import geometry, wording
+from mfv.reports import geometry, judged, wording
 from mfv.reports.embedded import embed, sprite
 from mfv.reports.palette import DARK_GROUND, LIGHT_GROUND, facet_colours
 from mfv.reports.summary import mean_numbers
@@ -64,8 +64,10 @@ def gallery(
         data=_data(facet_set, snapshots),
         totals=_totals(facet_set),
         means=mean_numbers(facet_set),
+        judged=judged.facet_columns(facet_set),
+        comparison=judged.comparison(facet_set),
         details={
-            "Metrics": wording.flatten(facet_set.metrics),
+            "Metrics": wording.flatten(judged.other_metrics(facet_set)),
             "Discovery": wording.flatten(facet_set.discovery),
             "Seconds": wording.flatten(facet_set.timing),
         },
@@ -198,4 +200,9 @@ def _totals(facet_set: FacetSet) -> str:
     if "argmax_share" in means:
         known = [facet.is_argmax for facet in facet_set.facets if facet.is_argmax is not None]
         parts.append(f"the layer's most active unit in {sum(known)} of {len(known)}")
+    if judged.is_judged(facet_set):
+        faithful = sum(facet.fidelity is True for facet in facet_set.facets)
+        parts.append(
+            f"{faithful} of {len(facet_set)} in their own facet to {facet_set.metrics.get('judge', 'the judge')}"
+        )
     return " · ".join(parts)

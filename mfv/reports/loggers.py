@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from mfv.errors import MfvError, nearest_names
-from mfv.reports import wording
+from mfv.reports import judged, wording
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.images import square, to_pil
 from mfv.reports.summary import final_numbers
@@ -31,6 +31,7 @@ COLUMNS = (
     "probability",
     "argmax",
 )
+JUDGED_COLUMNS = ("judge's nearest facet", "fidelity", "judge's probability", "judge's class")
 TILE, SHOWN = 96, 8  # pixels and number of the nearest images in the table
 
 
@@ -115,9 +116,10 @@ def log_table(
 
 def markdown_table(facet_set: FacetSet) -> str:
     """Return the facets' numbers as a Markdown table."""
-    heads = ["facet", *COLUMNS[4:]]
+    extra = judged.facet_columns(facet_set)
+    heads = ["facet", *COLUMNS[4:], *extra]
     lines = [f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
-    for facet in facet_set.facets:
+    for position, facet in enumerate(facet_set.facets):
         cells = [
             str(facet.index),
             str(facet.size),
@@ -126,6 +128,7 @@ def markdown_table(facet_set: FacetSet) -> str:
             wording.ordinal(facet.natural_percentile),
             wording.probability(facet.probability),
             wording.readable(facet.is_argmax),
+            *(column[position] for column in extra.values()),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -146,15 +149,17 @@ def _open_tensorboard(directory: Path, config: Mapping[str, Any]) -> TensorBoard
 def _log_wandb_table(logger: WandbLogger, facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None) -> None:
     import wandb
 
+    with_judge = judged.is_judged(facet_set)
     rows = []
     for position, facet in enumerate(facet_set.facets):
         rendered = None if facet_set.images is None else wandb.Image(to_pil(facet_set.images[position]))
         mean = wandb.Image(to_pil(facet_set.mean_images[position]))
         nearest = exemplars[position][:SHOWN]
         row = wandb.Image(_side_by_side(nearest)) if len(nearest) else None
-        rows.append([facet.index, rendered, mean, row, *_numbers(facet)])
+        rows.append([facet.index, rendered, mean, row, *_numbers(facet), *(_judgement(facet) if with_judge else [])])
+    columns = [*COLUMNS, *(JUDGED_COLUMNS if with_judge else ())]
     with wandb_files(str(logger.save_dir)):
-        logger.log_table("facets", columns=list(COLUMNS), data=rows, step=step)
+        logger.log_table("facets", columns=columns, data=rows, step=step)
 
 
 def _side_by_side(images: Tensor) -> Image.Image:
@@ -174,3 +179,7 @@ def _numbers(facet: Facet) -> list[float | int | bool | None]:
         facet.probability,
         facet.is_argmax,
     ]
+
+
+def _judgement(facet: Facet) -> list[float | int | bool | str | None]:
+    return [facet.judge_nearest, facet.fidelity, facet.judge_probability, facet.judge_class]

@@ -1,14 +1,14 @@
 """The facets' numbers as a table for the terminal, and their means."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 
-from mfv.reports import wording
+from mfv.reports import judged, wording
 from mfv.structures import FacetSet
 
 
 def summary_table(facet_set: FacetSet) -> str:
-    """Return an aligned plain-text table: a line per facet, the means below, then the metrics.
+    """Return an aligned plain-text table: a line per facet, the means below, then the judge's view and the metrics.
 
     The percentile is among the natural images of the facet; "argmax" says whether no other unit of the layer
     is more active. What is not known is a dash.
@@ -36,11 +36,17 @@ def summary_table(facet_set: FacetSet) -> str:
             f"{means['argmax_share']:.0%}" if "argmax_share" in means else wording.MISSING,
         ]
     )
+    for name, column in judged.facet_columns(facet_set).items():
+        for row, cell in zip(rows, [name, *column], strict=True):
+            row.append(cell)
     lines = _aligned(rows)
     rule = "─" * len(lines[0])
     title = f"{facet_set.unit}: {wording.images(len(facet_set.ids))}"
     table = [title, lines[0], rule, *lines[1:-1], rule, lines[-1]]
-    metrics = wording.flatten(facet_set.metrics)
+    if comparison := judged.comparison(facet_set):
+        head, *numbers = _aligned(comparison, first=str.ljust)
+        table += ["", head, "─" * len(head), *numbers, ""]
+    metrics = wording.flatten(judged.other_metrics(facet_set))
     widest = max((len(name) for name in metrics), default=0)
     table += [f"{name:<{widest}}  {wording.readable(value)}" for name, value in metrics.items()]
     return "\n".join(table)
@@ -69,6 +75,7 @@ def final_numbers(facet_set: FacetSet) -> dict[str, float]:
     return {f"final/{name}": value for name, value in numbers.items()}
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def _aligned(rows: list[list[str]], first: Callable[[str, int], str] = str.rjust) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["   ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    place = [first, *[str.rjust] * (len(widths) - 1)]
+    return ["   ".join(map(lambda put, cell, width: put(cell, width), place, row, widths)).rstrip() for row in rows]

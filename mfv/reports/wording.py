@@ -51,7 +51,10 @@ def images(count: int) -> str:
 
 
 def caption(facet: Facet) -> str:
-    """Return "facet 3 · 17 images · activation 4.2 → 31.0 (97th percentile) · p .92", as far as known."""
+    """Return "facet 3 · 17 images · activation 4.2 → 31.0 (97th percentile) · p .92 · judge .85", as far as known.
+
+    "looks like 5" is added where a judge takes the visualization for another facet's.
+    """
     parts = [f"facet {facet.index}", images(facet.size)]
     if facet.activation is not None:
         start = "" if facet.activation_start is None else f"{number(facet.activation_start)} → "
@@ -61,6 +64,10 @@ def caption(facet: Facet) -> str:
         parts.append(f"activation of the mean image {number(facet.activation_start)}")
     if facet.probability is not None:
         parts.append(f"p {probability(facet.probability)}")
+    if facet.judge_probability is not None:
+        parts.append(f"judge {probability(facet.judge_probability)}")
+    if facet.fidelity is False:
+        parts.append(f"looks like {facet.judge_nearest}")
     return " · ".join(parts)
 
 

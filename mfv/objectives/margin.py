@@ -1,0 +1,61 @@
+"""The class against all others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mfv.activations.values import unit_values
+from mfv.errors import MfvError
+from mfv.objectives.base import Objective, Subject
+from mfv.objectives.unit import UnitActivation, natural_spread
+
+logger = logging.getLogger("mfv")
+
+
+class ClassMargin(Objective):
+    """The class's value less a soft maximum of the others', z_c − T·log Σ_{j≠c} exp(z_j/T), in natural spreads.
+
+    A class's value alone also rises with what its neighbours like as well (a facade makes a cinema,
+    and a palace). The margin asks for what only the class has, and is what other networks
+    recognize (docs/rendering.md). A hidden unit has no rivals: there it is the unit's own value,
+    capped (`UnitActivation`). Both count in the unit's natural spreads (`natural_spread`), so that
+    a weight means the same for every unit.
+
+    Args:
+        temperature: T in the units of the class values; 1 is the log-odds of the class, more counts
+            all the classes that come near rather than the nearest one.
+        reach: of a hidden unit's cap, as `UnitActivation` takes it, over the 99th percentile.
+        beyond: what a hidden unit's activation above that counts, as a share (0–1).
+
+    """
+
+    index: int
+    spread: float
+
+    def __init__(self, temperature: float = 1.0, reach: float = 3.0, beyond: float = 0.1):
+        super().__init__()
+        if temperature <= 0:
+            raise MfvError(f"the margin's temperature is {temperature}; it is above 0")
+        self.temperature, self.reach, self.beyond = temperature, reach, beyond
+
+    def bind(self, subject: Subject) -> Objective:
+        """Take the class's index."""
+        if not subject.is_class:
+            logger.info("a unit of layer %s has no rival classes: its own value is maximized", subject.layer)
+            return UnitActivation(99, self.reach, self.beyond, natural=True).bind(subject)
+        bound = ClassMargin(self.temperature)
+        bound.spread = natural_spread(subject.activations())
+        bound.layers = (subject.layer,)
+        bound.index = subject.index
+        return bound
+
+    def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
+        """Return the margin (n,)."""
+        values = unit_values(activations[self.layers[0]])[0]
+        others = torch.cat([values[:, : self.index], values[:, self.index + 1 :]], 1)
+        rivals = self.temperature * torch.logsumexp(others / self.temperature, 1)
+        return (values[:, self.index] - rivals) / self.spread

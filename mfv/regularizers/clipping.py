@@ -1,0 +1,68 @@
+"""Only what matters is painted: the other pixels go back to the mean colour."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfv.errors import MfvError
+from mfv.regularizers.base import Moment, Regularizer
+from mfv.schedules import Schedule, value_at
+
+_GRADIENT = "clipping/gradient"
+
+
+@dataclass(frozen=True)
+class SmallNormClipping(Regularizer):
+    """Set the pixels whose norm is small to the model's mean colour, after every step (Yosinski et al. 2015).
+
+    The norm of x − mean over a pixel's three channels. What remains is the main object.
+
+    Attributes:
+        percentile: the share of the pixels that are set, 0–100. May follow a schedule.
+
+    """
+
+    percentile: float | Schedule = 20.0
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the clipped pixels."""
+        norm = torch.linalg.vector_norm(pixels - moment.mean_color, dim=1, keepdim=True)
+        return torch.where(_small(norm, self.percentile, moment), moment.mean_color, pixels)
+
+
+@dataclass(frozen=True)
+class SmallContributionClipping(Regularizer):
+    """Set the pixels that contribute little to the model's mean colour, after every step (Yosinski et al. 2015).
+
+    What the objective would change if a pixel were set, to first order: |Σ (x − mean)·gradient| over
+    its three channels.
+
+    Attributes:
+        percentile: the share of the pixels that are set, 0–100. May follow a schedule.
+
+    """
+
+    percentile: float | Schedule = 90.0
+
+    def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
+        """Remember the gradient for `project`, and return it as it is."""
+        moment.remember(_GRADIENT, gradient)
+        return gradient
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the clipped pixels."""
+        gradient = moment.recall(_GRADIENT, 3)
+        contribution = ((pixels - moment.mean_color) * gradient).sum(1, keepdim=True).abs()
+        return torch.where(_small(contribution, self.percentile, moment), moment.mean_color, pixels)
+
+
+def _small(values: Tensor, percentile: float | Schedule, moment: Moment) -> Tensor:
+    """Say of each value (n, 1, h, w) whether it lies below the percentile of its own image's."""
+    share = value_at(percentile, moment.iteration, moment.iterations) / 100
+    if not 0 <= share <= 1:
+        raise MfvError(f"a clipping percentile is {100 * share:g}; it is from 0 to 100")
+    flat = values.flatten(1)
+    rank = max(1, math.ceil(share * flat.shape[1]))
+    return values < flat.kthvalue(rank, dim=1).values.view(-1, 1, 1, 1)

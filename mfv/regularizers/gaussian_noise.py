@@ -1,0 +1,34 @@
+"""Noise on what the network sees."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfv.regularizers.base import Moment, Regularizer
+from mfv.schedules import Schedule, value_at
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Regularizer):
+    """Show the network each image with its own normal noise, new at every step (Fel et al. 2023).
+
+    Fine patterns that only exact pixels carry do not survive it.
+
+    Attributes:
+        deviation: of each pixel and channel, in grey levels (0–255). May follow a schedule.
+
+    """
+
+    deviation: float | Schedule = 10.0
+
+    def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the images with noise, not clipped."""
+        deviation = value_at(self.deviation, moment.iteration, moment.iterations) / 255
+        # Each image's numbers come from a seed of its own: a table of them for all steps would be large.
+        seeds = (moment.uniform("noise", 2) * 2**24).long()
+        noise = [
+            torch.randn(pixels.shape[1:], generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+            for seed in (seeds[:, 0] * 2**24 + seeds[:, 1]).tolist()
+        ]
+        return pixels + deviation * torch.stack(noise).to(pixels)

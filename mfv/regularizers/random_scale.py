@@ -1,0 +1,51 @@
+"""The view grows or shrinks at random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfv.errors import MfvError
+from mfv.regularizers.base import Moment, Regularizer
+from mfv.regularizers.views import sampled, window
+
+
+@dataclass(frozen=True)
+class RandomScale(Regularizer):
+    """Show the network each image enlarged by its own random factor, about its middle (Olah et al. 2017).
+
+    The view keeps its size: above 1 the border is cut off, below 1 the image's reflection is around.
+
+    Attributes:
+        factors: what is drawn from, each above 0; None draws from the range.
+        smallest: the range's lower end.
+        largest: its upper end.
+
+    """
+
+    factors: Sequence[float] | None = None
+    smallest: float = 0.9
+    largest: float = 1.1
+
+    def __post_init__(self) -> None:
+        if self.factors is not None:
+            object.__setattr__(self, "factors", tuple(self.factors))
+        if not all(factor > 0 for factor in self._choices) or self.smallest > self.largest:
+            raise MfvError(f"a random scale has the factors {list(self._choices)}; they are above 0, from low to high")
+
+    @property
+    def _choices(self) -> Sequence[float]:
+        return (self.smallest, self.largest) if self.factors is None else self.factors
+
+    def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
+        """Return the scaled images, bilinear."""
+        height, width = pixels.shape[-2:]
+        draws = moment.uniform(f"scale/{self._choices}", 1)[:, 0]
+        if self.factors is None:
+            factor = self.smallest + (self.largest - self.smallest) * draws
+        else:
+            factor = torch.tensor(self.factors, device=draws.device)[(draws * len(self.factors)).long()]
+        tall, wide = height / factor, width / factor
+        rows = window((height - tall) / 2, tall, height)
+        return sampled(pixels, rows, window((width - wide) / 2, wide, width))
