@@ -129,9 +129,9 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         momentum=0.5,
         objectives={
             "unit": {"objective": UnitActivation(cap=99, reach=3.0, beyond=0.1, natural=True), "weight": 8.0},
-            "margin": {"objective": ClassMargin(temperature=1.0, reach=3.0, beyond=0.1), "weight": 20.0},
-            "codes": {"objective": FacetAnchor("codes"), "weight": 110.0},
-            "middle": {"objective": FacetAnchor("middle"), "weight": 110.0},
+            "margin": {"objective": ClassMargin(temperature=1.0, reach=3.0, beyond=0.1), "weight": 32.0},
+            "codes": {"objective": FacetAnchor("codes"), "weight": 100.0},
+            "middle": {"objective": FacetAnchor("middle"), "weight": 100.0},
         },
         regularizers={
             "tone": RandomTone(),

@@ -91,9 +91,7 @@ def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dic
     preset, *overrides = row.split()
     if not (directory / "contact_sheet.png").exists():
         with initialize_config_module("conf", version_base="1.3"):
-            config = compose(
-                "config", [f"render={preset}", f"seed={seed}", *options.on, *unit.split(), *overrides]
-            )
+            config = compose("config", [f"render={preset}", f"seed={seed}", *options.on, *unit.split(), *overrides])
         try:
             run(config, directory)
         except MfvError as error:

@@ -1,4 +1,4 @@
-"""Parameterizations: what an image becomes in each, what a step in them does, and that runs stay as reliable as in pixels."""
+"""Parameterizations: what an image becomes in each, what a step does, and that runs stay as reliable as in pixels."""
 
 import math
 from dataclasses import replace
@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from mfv.data import FolderImages, PhotoCrops, Preprocess
@@ -22,7 +24,7 @@ from mfv.parameterizations.spectrum import (
     photographs_spectrum,
     resampled_spectrum,
 )
-from mfv.regularizers import RandomAffine, TVPenalty, TVProx
+from mfv.regularizers import Jitter, Padding, RandomAffine, TVPenalty, TVProx
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, anchored_recipe, render
 from mfv.rendering.renderer import FacetRenderer
 
@@ -57,7 +59,7 @@ def starts(subject: UnitSubject) -> Tensor:
 
 
 def maximizer(subject: UnitSubject, starts: Tensor, facets: list[int], recipe: Recipe) -> ActivationMaximizer:
-    rows, recipe = torch.tensor(facets), recipe.bind(subject)
+    rows, recipe = torch.tensor(facets, dtype=torch.long), recipe.bind(subject)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
     return ActivationMaximizer(subject.model, recipe, bound, starts[rows], rows, seed=3, input_size=SIDE)
 
@@ -135,7 +137,7 @@ def test_imagenets_axes_decorrelate_imagenet() -> None:
     covariance = pixel_covariance(IMAGENET.unmix(pixels))
     print("covariance of ImageNet's pixels in its axes:", covariance.round(2).tolist())
     assert np.abs(covariance - np.eye(3)).max() < 0.2
-    assert np.abs(np.corrcoef(flat(pixels))).min() > 0.8  # red, green and blue themselves go together
+    assert np.abs(np.corrcoef(flat(pixels))).min() > 0.7  # red, green and blue themselves go together
 
 
 def test_grey_photographs_have_axes_too() -> None:
@@ -176,7 +178,7 @@ def test_a_step_is_what_theory_says(exponent: float, normalize: bool, size: int)
     model = TargetModel(network, input_size=size, mean=(0, 0, 0), std=(1, 1, 1), code_layer="last", anchor_layer="last")
     start = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(2))
     toy = UnitSubject(model, "last", 0, None, (start * 255).byte(), np.array([0]), np.array([0.0]))
-    step = 0.03
+    step = 0.03 if normalize else 10.0
     recipe = Recipe((Octave(1, step, normalize=normalize),), parameterization=Fourier(exponent))
     ours = ActivationMaximizer(model, recipe, [UnitActivation().bind(toy)], start, torch.tensor([0])).run()[0]
 
@@ -202,7 +204,7 @@ def test_a_step_is_what_theory_says(exponent: float, normalize: bool, size: int)
     expected = 1 / (1 + np.exp(-np.einsum("ij,jhw->ihw", matrix, z)))
     difference = np.abs(ours.double().numpy() - expected).max()
     assert difference < 2e-5
-    assert np.abs(expected - x).max() > 1e-3
+    assert np.abs(expected - x).max() > 10 * difference
 
 
 # --- fixed magnitudes ---------------------------------------------------------------------------
@@ -267,13 +269,30 @@ def test_a_spectrum_for_another_size() -> None:
         assert torch.allclose(found[:, 0, 0], spectrum[:, 0, 0])
 
 
-def test_the_photographs_spectrum_is_theirs() -> None:
-    source, preprocess = PhotoCrops(), Preprocess(224, 224)
-    large = [row for row in range(len(source)) if source.load(row).width >= 224]
-    some = torch.stack([(preprocess(source.load(row)) * 255).round().byte() for row in large[::9]])
-    shipped, measured = photographs_spectrum(), mean_spectrum(some, IMAGENET.normalized)
-    assert shipped.shape == measured.shape == (3, 224, 113)
-    ratio = (measured / shipped).mean((1, 2))
+@pytest.fixture(scope="module")
+def measured() -> dict[int, Tensor]:
+    """The spectra of a ninth of the bundled photographs' large crops, at several sizes."""
+    source = PhotoCrops()
+    some = [row for row in range(len(source)) if source.load(row).width >= 224][::9]
+    spectra = {}
+    for side in (128, 160, 224):
+        preprocess = Preprocess(side, side)
+        pixels = torch.stack([(preprocess(source.load(row)) * 255).round().byte() for row in some])
+        spectra[side] = mean_spectrum(pixels, IMAGENET.normalized)
+    return spectra
+
+
+@pytest.mark.parametrize("side", [128, 160])
+def test_a_smaller_spectrum_is_that_of_smaller_photographs(side: int, measured: dict[int, Tensor]) -> None:
+    error = (resampled_spectrum(measured[224], side) - measured[side]).abs() / measured[side]
+    print(f"from 224 to {side} pixels: median relative difference {float(error.median()):.3f}")
+    assert error.median() < 0.15
+
+
+def test_the_photographs_spectrum_is_theirs(measured: dict[int, Tensor]) -> None:
+    shipped, some = photographs_spectrum(), measured[224]
+    assert shipped.shape == some.shape == (3, 224, 113)
+    ratio = (some / shipped).mean((1, 2))
     print("a ninth of the photographs against all:", ratio.tolist())
     assert (ratio > 0.8).all()
     assert (ratio < 1.25).all()
@@ -293,6 +312,25 @@ def test_the_unit_rises(kind: type[Parameterization], subject: UnitSubject, star
     assert (values[1] > values[0] + 5).all()
     assert images.min() >= 0
     assert images.max() <= 1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("lucid", Fourier), ("maco", FixedMagnitude)])
+def test_the_presets_paint(name: str, kind: type[Parameterization], subject: UnitSubject, starts: Tensor) -> None:
+    config = OmegaConf.load(Path(__file__).resolve().parents[1] / "conf" / "render" / f"{name}.yaml")
+    config.iterations = 40
+    recipe = instantiate(config, _convert_="all")
+    assert isinstance(recipe.parameterization, kind)
+    painter = maximizer(subject, starts, [0, 1], recipe)
+    painter.run()
+    print(f"{name}: the unit's values at every tenth step {painter.curves[::10].tolist()}")
+    assert (painter.curves[-5:].mean(0) > painter.curves[0] + 2).all()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_process_without_images_keeps_count(
+    kind: type[Parameterization], subject: UnitSubject, starts: Tensor
+) -> None:
+    assert maximizer(subject, starts, [], growing(kind())).run().shape == (0, 3, 115, 115)
 
 
 @pytest.mark.parametrize("parameterization", [Fourier(color="images"), FixedMagnitude()], ids=repr)
@@ -317,9 +355,7 @@ def test_an_image_that_one_starts_from_is_shown(
 
 
 @pytest.mark.parametrize("parameterization", [Pixels(), Fourier()], ids=repr)
-def test_gray_is_zero_for_the_network(
-    parameterization: Parameterization, subject: UnitSubject, starts: Tensor
-) -> None:
+def test_gray_is_zero_for_the_network(parameterization: Parameterization, subject: UnitSubject, starts: Tensor) -> None:
     gray = maximizer(subject, starts, [0, 1], replace(short(parameterization), start="gray")).pixels()
     assert subject.model.normalize(gray).abs().max() < 1e-4
 
@@ -328,7 +364,32 @@ def test_noise_around_the_models_mean(subject: UnitSubject, starts: Tensor) -> N
     recipe = replace(short(Pixels()), start="noise", noise=(None, 10.0))
     noise = maximizer(subject, starts, [0, 1], recipe).pixels()
     assert (noise.mean((0, 2, 3)) - subject.model.mean.flatten()).abs().max() < 1e-3
-    assert float(noise.std()) * 255 == pytest.approx(10, abs=1)
+    assert float(noise.std((2, 3)).mean()) * 255 == pytest.approx(10, abs=0.5)
+
+
+def test_the_network_is_shown_its_input_size(subject: UnitSubject, starts: Tensor) -> None:
+    only_this_size = replace_head(subject.model)
+    octave = Octave(2, 2.0, objective=UnitActivation(), regularizers=(Padding(12), Jitter(8, "crop")))
+    bound = [octave.objective.bind(subject)]
+    painter = ActivationMaximizer(
+        only_this_size, Recipe((octave,)), bound, starts[:1], torch.tensor([0]), input_size=SIDE
+    )
+    assert painter.run().shape == (1, 3, SIDE, SIDE)
+
+
+def replace_head(model: TargetModel) -> TargetModel:
+    """Return the model with a check of the size that it is shown."""
+
+    class OneSize(nn.Module):
+        def __init__(self, network: nn.Module):
+            super().__init__()
+            self.features, self.classifier = network.features, network.classifier
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[-2:] == (SIDE, SIDE)
+            return self.classifier(self.features(x).mean((2, 3)))
+
+    return TargetModel(OneSize(model.network), input_size=SIDE)
 
 
 def test_projections_and_penalties_reach_the_image(subject: UnitSubject, starts: Tensor) -> None:
@@ -344,7 +405,7 @@ def test_projections_and_penalties_reach_the_image(subject: UnitSubject, starts:
 
 
 def growing(parameterization: Parameterization) -> Recipe:
-    """Return two short octaves with all that a checkpoint must keep: Adam's moments, duals, a growing canvas, jitter."""
+    """Return two short octaves with all that a checkpoint keeps: Adam's moments, duals, a growing canvas, jitter."""
     regularizers = (RandomAffine(), TVProx(0.5))
     return Recipe(
         (
@@ -433,7 +494,7 @@ def test_another_parameterization_cannot_go_on(
 
 def test_mistakes_are_named() -> None:
     octave = Octave(1)
-    with pytest.raises(MfvError, match="start is 'grey'; it is one of mean, noise, image, gray"):
+    with pytest.raises(MfvError, match=r"start is 'grey'; it is one of .*gray"):
         Recipe((octave,), start="grey")
     with pytest.raises(MfvError, match="parameterization is 'fourier', not a Parameterization"):
         Recipe((octave,), parameterization="fourier")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class Subject(Protocol):
     position: str | None  # where in a map its value is read
     is_class: bool  # whether the unit is one of the network's outputs
     facets: int  # how many
+    pixels: Tensor  # (n, 3, H, W) uint8, the unit's images as the network is shown them
 
     def codes(self, layer: str) -> Tensor:
         """Return a layer's mean activation (n, d) for each of the unit's images, also of "codes" and "middle"."""
@@ -33,6 +34,14 @@ class Subject(Protocol):
 
     def layer_name(self, layer: str) -> str:
         """Return the network's name for a layer, for "codes" and "middle" too."""
+        ...
+
+    def reduced(self, layer: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return function(activation), (n, d), of each of the unit's images; the maps themselves are not kept."""
+        ...
+
+    def facet_means(self, layer: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the mean of function(activation) over each facet's images, (k, d); zeros for an empty one."""
         ...
 
 

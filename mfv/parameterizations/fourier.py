@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mfv.parameterizations.base import Parameterization, UnitImages, square_side
 from mfv.parameterizations.color import ColorBasis, named_basis
-from mfv.parameterizations.spectrum import frequency_scale
+from mfv.parameterizations.spectrum import frequency_scale, restored, transformed
 
 CONTRAST = 4.0  # lucid's divisor of the image before the sigmoid: its step sizes mean the same here
 
@@ -49,12 +49,10 @@ class Fourier(Parameterization):
         side = square_side(pixels)
         coordinates = self.basis.unsquash(pixels) * CONTRAST
         scale = frequency_scale(side, self.exponent, pixels.dtype, pixels.device)
-        return torch.view_as_real(torch.fft.rfft2(coordinates, norm="ortho") / scale)
+        return torch.view_as_real(transformed(coordinates) / scale)
 
     def decode(self, parameters: Tensor) -> Tensor:
         """Return the images (n, 3, H, H)."""
         assert self.basis is not None
-        side = parameters.shape[2]
-        scale = frequency_scale(side, self.exponent, parameters.dtype, parameters.device)
-        spectrum = torch.view_as_complex(parameters) * scale
-        return self.basis.squash(torch.fft.irfft2(spectrum, s=(side, side), norm="ortho") / CONTRAST)
+        scale = frequency_scale(parameters.shape[2], self.exponent, parameters.dtype, parameters.device)
+        return self.basis.squash(restored(torch.view_as_complex(parameters) * scale) / CONTRAST)

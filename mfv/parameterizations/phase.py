@@ -15,6 +15,8 @@ from mfv.parameterizations.spectrum import (
     mean_spectrum,
     photographs_spectrum,
     resampled_spectrum,
+    restored,
+    transformed,
 )
 
 SPECTRA = ("images", "photographs")
@@ -74,7 +76,7 @@ class FixedMagnitude(Parameterization):
         assert self.basis is not None
         side = square_side(pixels)
         magnitude = self.magnitude(side, pixels.dtype, pixels.device)
-        transform = torch.fft.rfft2(self.basis.unsquash(pixels), norm="ortho")
+        transform = transformed(self.basis.unsquash(pixels))
         random = torch.rand(magnitude.shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
         random = (2 * random - 1).to(magnitude) * torch.pi
         phases = torch.where(transform.abs() > FAINT * magnitude, transform.angle(), random)
@@ -85,11 +87,9 @@ class FixedMagnitude(Parameterization):
     def decode(self, parameters: Tensor) -> Tensor:
         """Return the images (n, 3, H, H)."""
         assert self.basis is not None
-        side = parameters.shape[2]
-        magnitude = self.magnitude(side, parameters.dtype, parameters.device)
+        magnitude = self.magnitude(parameters.shape[2], parameters.dtype, parameters.device)
         phases = _consistent(parameters)
-        spectrum = torch.complex(magnitude * phases.cos(), magnitude * phases.sin())
-        return self.basis.squash(torch.fft.irfft2(spectrum, s=(side, side), norm="ortho"))
+        return self.basis.squash(restored(torch.complex(magnitude * phases.cos(), magnitude * phases.sin())))
 
 
 def _consistent(phases: Tensor) -> Tensor:

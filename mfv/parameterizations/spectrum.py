@@ -28,6 +28,21 @@ def frequency_scale(side: int, exponent: float, dtype: torch.dtype, device: torc
         return frequency.pow(-exponent).to(dtype=dtype, device=device)
 
 
+def transformed(images: Tensor) -> Tensor:
+    """Return half the orthonormal Fourier transform of images (n, c, H, H): complex (n, c, H, H//2 + 1)."""
+    if not len(images):  # a process without images; the library refuses none
+        return torch.view_as_complex(images.new_zeros(*images.shape[:-1], images.shape[-1] // 2 + 1, 2))
+    return torch.fft.rfft2(images, norm="ortho")
+
+
+def restored(transform: Tensor) -> Tensor:
+    """Return the images (n, c, H, H) of half their transform (n, c, H, H//2 + 1)."""
+    side = transform.shape[-2]
+    if not len(transform):
+        return transform.real.new_zeros(*transform.shape[:-1], side)
+    return torch.fft.irfft2(transform, s=(side, side), norm="ortho")
+
+
 def mean_spectrum(pixels: Tensor, basis: ColorBasis) -> Tensor:
     """Return how strong each frequency is on average in images (n, 3, H, H) in bytes, (3, H, H//2 + 1).
 
@@ -38,7 +53,7 @@ def mean_spectrum(pixels: Tensor, basis: ColorBasis) -> Tensor:
     total = torch.zeros(3, side, side // 2 + 1)
     for batch in pixels.split(16):
         coordinates = basis.unsquash(batch.cpu().float() / 255)
-        total += torch.fft.rfft2(coordinates, norm="ortho").abs().sum(0)
+        total += transformed(coordinates).abs().sum(0)
     return total / len(pixels) / frequency_scale(side, 1.0, total.dtype, total.device)
 
 

@@ -16,8 +16,8 @@ MODES = ("mean", "constant", "reflect", "random")
 class Padding(Regularizer):
     """Show the network each image with a border, so that jitter and crops find something there (Olah et al. 2017).
 
-    The view grows by twice the amount: a network that takes one size only needs a `Jitter` in crop
-    mode after it.
+    The view grows by twice the amount. A `Jitter` in crop mode after it takes that back; what remains
+    is scaled to the network's input.
 
     Attributes:
         amount: pixels at each side; less than the view's side.

@@ -10,7 +10,9 @@ from mfv.schedules import Schedule, value_at
 
 @dataclass(frozen=True)
 class TVPenalty(Regularizer):
-    """Subtract weight · Σ (dx² + dy²)^(β/2) / pixels from the objective (Mahendran & Vedaldi 2015).
+    """Subtract weight · mean of (dx² + dy²)^(β/2) from the objective (Mahendran & Vedaldi 2015).
+
+    The differences are between neighbouring pixels in [0, 1]; the mean is over pixels and channels.
 
     Attributes:
         weight: against the unit's value. May follow a schedule.

@@ -125,6 +125,8 @@ class ActivationMaximizer(nn.Module):
         shown = pixels
         for regularizer in moment.octave.regularizers:
             shown = regularizer.transform(shown, moment)
+        if shown.shape[-1] != self.input_size:  # transforms may leave more or less of it than they were given
+            shown = F.interpolate(shown, (self.input_size, self.input_size), mode="bilinear", align_corners=False)
         facets, count = self.facets, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)

@@ -96,9 +96,10 @@ class FacetRenderer(LightningModule):
         if len(values):
             self.log("activation", values.mean(), prog_bar=True, logger=False)
         self.steps_done += 1
+        self._keep()
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep and log the images from time to time. All processes do so at the same steps."""
+    def _keep(self) -> None:
+        """Keep and log the images from time to time, before a checkpoint is written; all processes do so together."""
         if self.snapshot_every and self.steps_done % self.snapshot_every == 0:
             images = self._whole(self.images.pixels().cpu())
             self.snapshots[self.steps_done] = (images * 255).round().byte()
@@ -129,11 +130,14 @@ class FacetRenderer(LightningModule):
             "memory": {key: self._whole(self._memory(key).cpu()) for key in memory_keys},
             "snapshots": self.snapshots,
         }
-        for state in checkpoint["optimizer_states"]:
-            for values in state["state"].values():
-                for name, value in values.items():
-                    if _per_image(value, maximizer.canvas):
-                        values[name] = self._whole(value.cpu())
+        for state in checkpoint["optimizer_states"]:  # new dictionaries: these are the optimizer's own
+            state["state"] = {
+                key: {
+                    name: self._whole(value.cpu()) if _per_image(value, maximizer.canvas) else value
+                    for name, value in values.items()
+                }
+                for key, values in state["state"].items()
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take this process's share of what `on_save_checkpoint` gathered."""

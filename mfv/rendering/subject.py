@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -59,14 +61,32 @@ class UnitSubject:
         """Return the layer's mean activation (n, d) for each image; computed once."""
         name = self.layer_name(layer)
         if name not in self._codes:
-            device = self.model.mean.device
-            with torch.inference_mode():
-                batches = [
-                    as_codes(self.model.activations(batch.to(device).float() / 255, [name])[name]).cpu()
-                    for batch in self.pixels.split(BATCH)
-                ]
-            self._codes[name] = torch.cat(batches).clone()
+            self._codes[name] = self.reduced(layer, as_codes)
         return self._codes[name]
+
+    def reduced(self, layer: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return function(activation), (n, d), of each image; the maps themselves are not kept."""
+        return torch.cat([values for _, values in self._batches(layer, function)]).clone()
+
+    def facet_means(self, layer: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the mean of function(activation) over each facet's images, (k, d); zeros for an empty one."""
+        sums: Tensor | None = None
+        for first, values in self._batches(layer, function):
+            facets = self._assignment[first : first + len(values)]
+            if sums is None:
+                sums = torch.zeros(self.facets, values.shape[1])
+            sums.index_add_(0, facets, values.float())
+        assert sums is not None, "a unit has images"
+        sizes = torch.bincount(self._assignment, minlength=self.facets).clamp_min(1)
+        return sums / sizes[:, None]
+
+    def _batches(self, layer: str, function: Callable[[Tensor], Tensor]) -> Iterator[tuple[int, Tensor]]:
+        name, device = self.layer_name(layer), self.model.mean.device
+        for first in range(0, len(self.pixels), BATCH):
+            with torch.inference_mode():
+                batch = self.pixels[first : first + BATCH].to(device).float() / 255
+                values = function(self.model.activations(batch, [name])[name]).cpu()
+            yield first, values
 
     def assignment(self) -> Tensor:
         """Return the facet of each image (n,)."""

@@ -1,0 +1,40 @@
+"""An aim that is content once it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mfv.errors import MfvError
+from mfv.objectives.base import Objective, Subject
+
+
+class Constraint(Objective):
+    """min(value, at_least), with a small slope beyond: another objective, as a constraint.
+
+    So an anchor pulls an image into its facet and then leaves it to the unit.
+
+    Args:
+        objective: what is constrained.
+        at_least: the value that is enough.
+        beyond: what more than that counts, as a share (0–1).
+
+    """
+
+    def __init__(self, objective: Objective, at_least: float, beyond: float = 0.1):
+        super().__init__()
+        if not 0 <= beyond <= 1:
+            raise MfvError(f"a constraint's beyond is {beyond}; it is a share from 0 to 1")
+        self.objective, self.at_least, self.beyond = objective, at_least, beyond
+        self.layers = objective.layers
+
+    def bind(self, subject: Subject) -> Constraint:
+        """Bind what is constrained."""
+        return Constraint(self.objective.bind(subject), self.at_least, self.beyond)
+
+    def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
+        """Return the constrained value (n,)."""
+        value = self.objective(activations, facets, progress)
+        return torch.where(value > self.at_least, self.at_least + self.beyond * (value - self.at_least), value)
