@@ -130,10 +130,10 @@ def test_a_hidden_unit_has_no_margin_but_its_capped_value(model: TargetModel, su
     hidden = UnitSubject(
         model, "features.14", 7, None, subject.pixels, subject.assignment().numpy(), np.arange(24, dtype=np.float32)
     )
-    bound = ClassMargin().bind(hidden)
+    bound = ClassMargin(hidden=0.5).bind(hidden)
     assert isinstance(bound, UnitActivation)
     assert bound.layers == ("features.14",)
-    assert bound.spread == pytest.approx(np.percentile(np.arange(24), 99) - 11.5)
+    assert bound.spread == pytest.approx(2 * (np.percentile(np.arange(24), 99) - 11.5))
 
 
 def test_goh_against_a_slow_twin(model: TargetModel, subject: UnitSubject) -> None:

@@ -30,23 +30,29 @@ class ClassMargin(Objective):
             all the classes that come near rather than the nearest one.
         reach: of a hidden unit's cap, as `UnitActivation` takes it, over the 99th percentile.
         beyond: what a hidden unit's activation above that counts, as a share (0–1).
+        hidden: what a hidden unit's value counts in place of the margin, as a share above 0: a weight
+            that makes a class stand out from its rivals makes a hidden unit run away.
 
     """
 
     index: int
     spread: float
 
-    def __init__(self, temperature: float = 1.0, reach: float = 3.0, beyond: float = 0.1):
+    def __init__(self, temperature: float = 1.0, reach: float = 3.0, beyond: float = 0.1, hidden: float = 0.1):
         super().__init__()
         if temperature <= 0:
             raise MfvError(f"the margin's temperature is {temperature}; it is above 0")
-        self.temperature, self.reach, self.beyond = temperature, reach, beyond
+        if hidden <= 0:
+            raise MfvError(f"the margin's share for a hidden unit is {hidden}; it is above 0")
+        self.temperature, self.reach, self.beyond, self.hidden = temperature, reach, beyond, hidden
 
     def bind(self, subject: Subject) -> Objective:
         """Take the class's index."""
         if not subject.is_class:
             logger.info("a unit of layer %s has no rival classes: its own value is maximized", subject.layer)
-            return UnitActivation(99, self.reach, self.beyond, natural=True).bind(subject)
+            unit = UnitActivation(99, self.reach, self.beyond, natural=True).bind(subject)
+            unit.spread /= self.hidden
+            return unit
         bound = ClassMargin(self.temperature)
         bound.spread = natural_spread(subject.activations())
         bound.layers = (subject.layer,)

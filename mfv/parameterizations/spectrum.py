@@ -30,7 +30,7 @@ def frequency_scale(side: int, exponent: float, dtype: torch.dtype, device: torc
 
 def transformed(images: Tensor) -> Tensor:
     """Return half the orthonormal Fourier transform of images (n, c, H, H): complex (n, c, H, H//2 + 1)."""
-    if not len(images):  # a process without images; the library refuses none
+    if not len(images):  # a process without images: the library does not take an empty batch
         return torch.view_as_complex(images.new_zeros(*images.shape[:-1], images.shape[-1] // 2 + 1, 2))
     return torch.fft.rfft2(images, norm="ortho")
 
