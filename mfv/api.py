@@ -20,7 +20,7 @@ from mfv.models.units import resolve_unit
 from mfv.objectives import ClassMargin, FacetAnchor, UnitActivation
 from mfv.regularizers import ChromaGradient, RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
-from mfv.rendering.recipes import anchored_recipe
+from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
 from mfv.structures import FacetSet
@@ -122,7 +122,7 @@ def visualize(
 
 def fast_recipe(iterations: int = 200) -> Recipe:
     """Return the default recipe, as conf/render/fast.yaml has it."""
-    return anchored_recipe(
+    return one_octave_recipe(
         iterations=iterations,
         step=Geometric(4.0, 1.0),
         start="contrast",

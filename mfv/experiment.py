@@ -31,11 +31,11 @@ from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
 from mfv.models.target import TargetModel
-from mfv.rendering.contrast import at_natural_contrast
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
 from mfv.rendering.render import render
 from mfv.rendering.rendering import Rendering
+from mfv.rendering.starts import at_natural_contrast
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import Clustering, Facet, FacetSet, Unit
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import statistics
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image, ImageDraw
 
 from mfv.config import register
@@ -44,24 +47,32 @@ GAP, SIDE, MARGIN = 4, 160, 150  # pixels of the panel
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the runs that are missing, then the table and the panel."""
+    """Make the runs that are missing, then the table and the panel; return 1 where a run failed."""
     options = parse(arguments)
     register()
     keep_freed_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
+    failed = False
     for unit in options.units or [""]:
         for row in options.rows:
             documents = [document(options, row, unit, seed) for seed in options.seeds]
-            table.append(summary(f"{unit} {row}".strip(), [found for found in documents if found]))
+            done = [found for found in documents if found]
+            failed |= len(done) < len(documents)
+            if not done:
+                continue
+            table.append(summary(f"{unit} {row}".strip(), done))
             (options.out / "compare.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
             print(markdown(table[-1:], header=len(table) == 1), flush=True)
     (options.out / "compare.md").write_text(markdown(table) + "\n", encoding="utf-8")
     for unit in options.units or [""]:
-        path = options.out / f"{plain(unit) or 'panel'}.png"
-        panel([(row, folder(options, row, unit, options.seeds[0])) for row in options.rows]).save(path)
-        print(path)
-    return 0
+        runs = [(row, folder(options, row, unit, options.seeds[0])) for row in options.rows]
+        runs = [(row, path) for row, path in runs if (path / "contact_sheet.png").exists()]
+        if runs:
+            path = options.out / f"{plain(unit) or 'panel'}.png"
+            panel(runs).save(path)
+            print(path)
+    return int(failed)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -88,13 +99,14 @@ def plain(text: str) -> str:
 def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dict[str, Any] | None:
     """Return a run's facets.json, after making the run where it is missing."""
     directory = folder(options, row, unit, seed)
-    preset, *overrides = row.split()
+    preset, *overrides = shlex.split(row)
     if not (directory / "contact_sheet.png").exists():
-        with initialize_config_module("conf", version_base="1.3"):
-            config = compose("config", [f"render={preset}", f"seed={seed}", *options.on, *unit.split(), *overrides])
+        settings = [f"render={preset}", f"seed={seed}", *options.on, *shlex.split(unit), *overrides]
         try:
+            with initialize_config_module("conf", version_base="1.3"):
+                config = compose("config", settings)
             run(config, directory)
-        except MfvError as error:
+        except (MfvError, HydraException, OmegaConfBaseException) as error:
             print(f"{row} {unit} seed {seed}: {error}", file=sys.stderr)
             return None
     found: dict[str, Any] = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
@@ -109,7 +121,7 @@ def summary(name: str, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [found[key] for found in metrics if found.get(key) is not None]
         if values and len(values) == len(metrics):
             row[title] = {"mean": statistics.mean(values), "spread": statistics.pstdev(values), "values": values}
-    row["seconds"] = {"mean": statistics.mean([document["timing"]["render"] for document in documents] or [0.0])}
+    row["seconds"] = {"mean": statistics.mean(document["timing"]["render"] for document in documents)}
     return row
 
 
@@ -131,8 +143,7 @@ def number(cell: dict[str, Any]) -> str:
 
 def panel(rows: Sequence[tuple[str, Path]]) -> Image.Image:
     """Return the pictures side by side: the mean images, then a row for every way of rendering."""
-    first = next(path for _, path in rows if (path / "facets.json").exists())
-    strips = [("mean image", sorted((first / "means").glob("*.png")))]
+    strips = [("mean image", sorted((rows[0][1] / "means").glob("*.png")))]
     strips += [(name, sorted((path / "facets").glob("*.png"))) for name, path in rows]
     width = MARGIN + max(len(files) for _, files in strips) * (SIDE + GAP)
     sheet = Image.new("RGB", (width, len(strips) * (SIDE + GAP)), "white")

@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: real photographs, real weights, quiet threads."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -19,3 +21,42 @@ def shared_data() -> Path:
     if not (path / "movie-theater").is_dir():
         pytest.skip(f"the development photos are not beside the checkout ({path})")
     return path
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """Let a rendering die before a step, within `with killed_at(step):`."""
+    from mfv.rendering.renderer import FacetRenderer
+
+    @contextmanager
+    def dying(stop: int) -> Iterator[None]:
+        step = FacetRenderer.training_step
+
+        def breaking(self: FacetRenderer, batch: object, batch_idx: int) -> None:
+            if self.steps_done == stop:
+                raise RuntimeError("killed")
+            step(self, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FacetRenderer, "training_step", breaking)
+            with pytest.raises(RuntimeError, match="killed"):
+                yield
+
+    return dying
+
+
+@pytest.fixture
+def half_the_threads() -> Callable[[], AbstractContextManager[None]]:
+    """Compute with as many threads as each of two processes gets, so that sums keep their order."""
+    import torch
+
+    @contextmanager
+    def halved() -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(1, before // 2))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    return halved

@@ -16,7 +16,7 @@ from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.objectives import RelativeActivation, TopicActivation, UnitActivation
 from mfv.regularizers import AlphaNorm, Decay, GaussianBlur, Jitter, PatchPrior, StepBounds, TVPenalty
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, octave_recipe
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, octaves_recipe
 from mfv.rendering.maximizer import resized
 from mfv.schedules import value_at
 
@@ -226,7 +226,7 @@ def test_relative_to_the_best_photograph(model: TargetModel, photographs: Tensor
 
 def test_named_octaves_keep_their_order_and_can_be_left_out() -> None:
     blur = GaussianBlur(2.0, 1)
-    recipe = octave_recipe(
+    recipe = octaves_recipe(
         {
             "one": {"iterations": 3, "step": 2.0, "regularizers": {"blur": blur, "decay": None}},
             "two": None,
@@ -246,4 +246,4 @@ def test_named_octaves_keep_their_order_and_can_be_left_out() -> None:
 )
 def test_a_wrong_octave_is_named(octave: dict, message: str) -> None:
     with pytest.raises(MfvError, match=message):
-        octave_recipe({"one": octave})
+        octaves_recipe({"one": octave})

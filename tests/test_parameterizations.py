@@ -1,6 +1,8 @@
 """Parameterizations: what an image becomes in each, what a step does, and that runs stay as reliable as in pixels."""
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +27,7 @@ from mfv.parameterizations.spectrum import (
     resampled_spectrum,
 )
 from mfv.regularizers import Jitter, Padding, RandomAffine, TVPenalty, TVProx
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, anchored_recipe, render
-from mfv.rendering.renderer import FacetRenderer
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, one_octave_recipe, render
 
 SIDE = 96  # of what the network is shown here: quick, and large enough for MobileNetV2
 UNIT = 967
@@ -428,7 +429,7 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     subject: UnitSubject,
     starts: Tensor,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    killed_at: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     recipe = growing(parameterization)
     options = {"input_size": SIDE, "progress": False, "snapshot_every": 4, "checkpoint_every": 2, "accelerator": "cpu"}
@@ -436,10 +437,8 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     assert whole.images.shape == (4, 3, 115, 115)
     assert whole.images.min() >= 0
     assert whole.images.max() <= 1
-    interrupt(monkeypatch, stop)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_at(stop):
         render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
-    monkeypatch.undo()
     resumed = render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
     assert torch.equal(whole.images, resumed.images)
     assert torch.equal(whole.curves, resumed.curves)
@@ -448,43 +447,35 @@ def test_a_broken_run_goes_on_as_if_unbroken(
 
 
 def test_a_run_broken_in_one_process_goes_on_in_two(
-    model: TargetModel, subject: UnitSubject, starts: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: TargetModel,
+    subject: UnitSubject,
+    starts: Tensor,
+    tmp_path: Path,
+    killed_at: Callable[[int], AbstractContextManager[None]],
+    half_the_threads: Callable[[], AbstractContextManager[None]],
 ) -> None:
     recipe = growing(Fourier(color="images"))
     options = {"input_size": SIDE, "progress": False, "snapshot_every": 4, "checkpoint_every": 2, "accelerator": "cpu"}
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // 2))  # as many as each of two processes gets: sums keep their order
-    whole = render(model, recipe, subject, starts[:3], directory=tmp_path / "whole", **options)
-    interrupt(monkeypatch, 7)
-    with pytest.raises(RuntimeError, match="killed"):
-        render(model, recipe, subject, starts[:3], directory=tmp_path / "broken", **options)
-    monkeypatch.undo()
-    torch.set_num_threads(before)
+    with half_the_threads():
+        whole = render(model, recipe, subject, starts[:3], directory=tmp_path / "whole", **options)
+        with killed_at(7):
+            render(model, recipe, subject, starts[:3], directory=tmp_path / "broken", **options)
     resumed = render(model, recipe, subject, starts[:3], directory=tmp_path / "broken", devices=2, **options)
     difference = (whole.images - resumed.images).abs().max().item()
     print(f"broken in one process, finished in two: max difference {difference:.1e}")
     assert difference <= 1e-4
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
-    step = FacetRenderer.training_step
-
-    def breaking(self: FacetRenderer, batch: object, batch_idx: int) -> None:
-        if self.steps_done == stop:
-            raise RuntimeError("killed")
-        step(self, batch, batch_idx)
-
-    monkeypatch.setattr(FacetRenderer, "training_step", breaking)
-
-
 def test_another_parameterization_cannot_go_on(
-    model: TargetModel, subject: UnitSubject, starts: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: TargetModel,
+    subject: UnitSubject,
+    starts: Tensor,
+    tmp_path: Path,
+    killed_at: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     options = {"input_size": SIDE, "progress": False, "checkpoint_every": 1, "accelerator": "cpu"}
-    interrupt(monkeypatch, 1)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_at(1):
         render(model, growing(Fourier()), subject, starts[:1], directory=tmp_path, **options)
-    monkeypatch.undo()
     with pytest.raises(MfvError, match="Fourier; now 1 facets, 9 steps, FixedMagnitude"):
         render(model, growing(FixedMagnitude()), subject, starts[:1], directory=tmp_path, **options)
 
@@ -507,5 +498,5 @@ def test_mistakes_are_named() -> None:
             parameterization.encode(torch.zeros(1, 3, 20, 24))
     objectives = {"unit": {"objective": UnitActivation(), "weight": 1.0}}
     with pytest.raises(MfvError, match="noise is"):
-        anchored_recipe(1, 1.0, objectives, {}, noise=[10.0, None])
+        one_octave_recipe(1, 1.0, objectives, {}, noise=[10.0, None])
     assert Fourier(color="none").basis == RGB

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mfv.regularizers
+from mfv.data import PhotoCrops, Preprocess
 from mfv.errors import MfvError
 from mfv.models.target import IMAGENET_MEAN, TargetModel
 from mfv.objectives import UnitActivation
 from mfv.regularizers import (
     AlphaNorm,
+    ChromaGradient,
     Decay,
     GaussianBlur,
     GaussianNoise,
@@ -25,6 +27,7 @@ from mfv.regularizers import (
     PatchPrior,
     RandomCrop,
     RandomScale,
+    RandomTone,
     Regularizer,
     SmallContributionClipping,
     SmallNormClipping,
@@ -33,6 +36,7 @@ from mfv.regularizers import (
 )
 from mfv.regularizers.patches import PatchDatabase
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject
+from mfv.rendering.starts import at_natural_contrast
 from mfv.schedules import Linear
 
 SIZE = 32
@@ -438,3 +442,45 @@ def test_patches_are_searched_every_so_many_steps(subject: UnitSubject) -> None:
 def test_an_unbound_patch_prior_says_so(subject: UnitSubject) -> None:
     with pytest.raises(MfvError, match="bind"):
         PatchPrior().project(images(), moment(subject))
+
+
+# --- tone, chroma, start ------------------------------------------------------------------------
+
+
+class Draws:
+    """A moment whose uniform numbers are given."""
+
+    def __init__(self, *numbers: float):
+        self.numbers = torch.tensor([numbers])
+
+    def uniform(self, key: str, count: int) -> Tensor:
+        assert self.numbers.shape[1] == count
+        return self.numbers
+
+
+def test_tone_is_a_gain_about_mid_grey_and_a_shift() -> None:
+    pixels = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    shown = RandomTone(contrast=0.4, brightness=0.1).transform(pixels, Draws(1.0, 0.0))  # type: ignore[arg-type]
+    assert torch.allclose(shown, 1.4 * (pixels - 0.5) + 0.5 - 0.1)
+    assert torch.allclose(RandomTone().transform(pixels, Draws(0.5, 0.5)), pixels)  # type: ignore[arg-type]
+
+
+def test_chroma_scales_the_differences_between_channels_and_keeps_their_mean() -> None:
+    gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    filtered = ChromaGradient(0.25).gradient(gradient, Draws())  # type: ignore[arg-type]
+    assert torch.allclose(filtered.mean(1), gradient.mean(1), atol=1e-6)
+    assert torch.allclose(filtered[:, 0] - filtered[:, 2], 0.25 * (gradient[:, 0] - gradient[:, 2]), atol=1e-6)
+
+
+def test_a_start_at_natural_contrast_has_the_photographs_contrast_and_its_own_colours() -> None:
+    source, preprocess = PhotoCrops(), Preprocess(224, 224)
+    photographs = (torch.stack([preprocess(source.load(row)) for row in range(0, 60, 6)]) * 255).byte()
+    pale = photographs.float().mean(0) / 255
+    start = at_natural_contrast(pale, photographs)
+    natural = (photographs.float() / 255).mean(1).flatten(1).std(1).mean()
+    assert pale.mean(0).std() < 0.9 * natural
+    assert start.mean(0).std() == pytest.approx(float(natural), rel=0.05)
+    inside = ((start > 0) & (start < 1)).all(0)
+    assert torch.allclose((start[0] - start[2])[inside], (pale[0] - pale[2])[inside], atol=1e-5)
+    flat = torch.full((3, 8, 8), 0.3)
+    assert torch.equal(at_natural_contrast(flat, photographs), flat)

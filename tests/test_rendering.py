@@ -1,7 +1,7 @@
 """Rendering: images are independent, runs repeat, a broken run goes on, several processes give what one gives."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from mfv.models.torchvision import torchvision_model
 from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, render
-from mfv.rendering.renderer import FacetRenderer
 
 STEPS = 20
 FACETS = 10
@@ -90,24 +89,15 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     subject: UnitSubject,
     starts: Tensor,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    killed_at: Callable[[int], AbstractContextManager[None]],
     stop: int,
 ) -> None:
     recipe = growing_recipe()
     options = {"progress": False, "snapshot_every": 4, "checkpoint_every": 2, "accelerator": "cpu"}
     whole = render(model, recipe, subject, starts, directory=tmp_path / "whole", **options)
 
-    step = FacetRenderer.training_step
-
-    def breaking(self: FacetRenderer, batch: object, batch_idx: int) -> None:
-        if self.steps_done == stop:
-            raise RuntimeError("killed")
-        step(self, batch, batch_idx)
-
-    monkeypatch.setattr(FacetRenderer, "training_step", breaking)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_at(stop):
         render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
-    monkeypatch.setattr(FacetRenderer, "training_step", step)
     resumed = render(model, recipe, subject, starts, directory=tmp_path / "broken", **options)
 
     assert torch.equal(whole.images, resumed.images)
@@ -116,11 +106,15 @@ def test_a_broken_run_goes_on_as_if_unbroken(
 
 
 def test_two_processes_give_what_one_gives(
-    model: TargetModel, subject: UnitSubject, starts: Tensor, tmp_path: Path
+    model: TargetModel,
+    subject: UnitSubject,
+    starts: Tensor,
+    tmp_path: Path,
+    half_the_threads: Callable[[], AbstractContextManager[None]],
 ) -> None:
     recipe = growing_recipe()
     options = {"progress": False, "snapshot_every": 5, "accelerator": "cpu"}
-    with threads(max(1, torch.get_num_threads() // 2)):  # as many as each of two processes gets: sums keep their order
+    with half_the_threads():
         one = render(model, recipe, subject, starts[:3], directory=tmp_path / "one", **options)
     two = render(model, recipe, subject, starts[:3], directory=tmp_path / "two", devices=2, **options)  # 2 + 1 images
     difference = (one.images - two.images).abs().max().item()
@@ -128,16 +122,6 @@ def test_two_processes_give_what_one_gives(
     assert difference <= 1e-4
     assert torch.allclose(one.curves, two.curves, atol=1e-3)
     assert torch.isfinite(two.curves).all()
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def growing_recipe() -> Recipe:

@@ -11,9 +11,9 @@ from mfv.objectives.margin import ClassMargin
 from mfv.objectives.probability import ClassProbability
 from mfv.objectives.probe import FacetProbe
 from mfv.objectives.relative import RelativeActivation
-from mfv.objectives.target import UnitOf
 from mfv.objectives.topic import TopicActivation
 from mfv.objectives.unit import UnitActivation
+from mfv.objectives.unit_of import UnitOf
 
 __all__ = [
     "ClassMargin",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
+from mfv.objectives.saturation import saturated
 
 
 class Constraint(Objective):
@@ -37,4 +37,4 @@ class Constraint(Objective):
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the constrained value (n,)."""
         value = self.objective(activations, facets, progress)
-        return torch.where(value > self.at_least, self.at_least + self.beyond * (value - self.at_least), value)
+        return saturated(value, self.at_least, self.beyond)

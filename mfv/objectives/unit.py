@@ -10,6 +10,7 @@ from torch import Tensor
 from mfv.activations.values import unit_values
 from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
+from mfv.objectives.saturation import saturated
 
 
 class UnitActivation(Objective):
@@ -56,10 +57,9 @@ class UnitActivation(Objective):
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the (capped) value (n,)."""
         value = unit_values(activations[self.layers[0]], self.position)[0][:, self.index]
-        if self.percentile is None:
-            return value / self.spread
-        cap = self.cap[facets]
-        return torch.where(value > cap, cap + self.beyond * (value - cap), value) / self.spread
+        if self.percentile is not None:
+            value = saturated(value, self.cap[facets], self.beyond)
+        return value / self.spread
 
 
 def natural_spread(activations: Tensor) -> float:

@@ -2,9 +2,8 @@
 
 from mfv.rendering.maximizer import ActivationMaximizer
 from mfv.rendering.octave import Octave, Recipe
-from mfv.rendering.octaves import octave_recipe
 from mfv.rendering.paper import PaperOctave, paper_recipe
-from mfv.rendering.recipes import anchored_recipe
+from mfv.rendering.recipes import octaves_recipe, one_octave_recipe
 from mfv.rendering.render import render
 from mfv.rendering.rendering import Rendering
 from mfv.rendering.subject import UnitSubject
@@ -16,8 +15,8 @@ __all__ = [
     "Recipe",
     "Rendering",
     "UnitSubject",
-    "anchored_recipe",
-    "octave_recipe",
+    "octaves_recipe",
+    "one_octave_recipe",
     "paper_recipe",
     "render",
 ]

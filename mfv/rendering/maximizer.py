@@ -166,7 +166,7 @@ class ActivationMaximizer(nn.Module):
         if self.recipe.start == "gray":
             starts = model_mean.expand(len(self.facets), 3, size, size)
         if self.recipe.start == "noise":
-            level, deviation = self.recipe.noise
+            level, deviation = self.recipe.noise[0], self.recipe.noise[1] or 0.0
             mean = model_mean * 255 if level is None else level
             noise = [
                 torch.randn(3, size, size, generator=facet_generator(self.seed, facet, "start"), device="cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -73,7 +74,7 @@ class Recipe:
 
     octaves: tuple[Octave, ...]
     start: str = "mean"
-    noise: tuple[float | None, float] = (175.0, 8.0)
+    noise: Sequence[float | None] = (175.0, 8.0)
     optimizer: str = "sgd"
     momentum: float = 0.0
     parameterization: Parameterization = field(default_factory=Pixels)
@@ -86,6 +87,8 @@ class Recipe:
         if not 0 <= self.momentum < 1:
             raise MfvError(f"render.momentum is {self.momentum}; it is at least 0 and below 1")
         object.__setattr__(self, "octaves", tuple(self.octaves))
+        if len(self.noise) != 2 or self.noise[1] is None:
+            raise MfvError(f"a recipe's noise is {list(self.noise)}; it is a mean (or null) and a standard deviation")
         object.__setattr__(self, "noise", tuple(self.noise))
         if not self.octaves:
             raise MfvError("a recipe needs at least one octave")

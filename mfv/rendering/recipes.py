@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from mfv.errors import MfvError
@@ -12,8 +13,10 @@ from mfv.regularizers.base import Regularizer
 from mfv.rendering.octave import Octave, Recipe
 from mfv.schedules import Schedule
 
+_SETTINGS = tuple(field.name for field in fields(Octave))
 
-def anchored_recipe(
+
+def one_octave_recipe(
     iterations: int,
     step: float | Schedule,
     objectives: Mapping[str, Mapping[str, Any]],
@@ -34,7 +37,7 @@ def anchored_recipe(
         step: grey levels a step; of other parameters than pixels, in their own unit.
         objectives: by a name of one's choice, {"objective": …, "weight": …}; a weight of 0 leaves one out.
         regularizers: by a name of one's choice; None leaves one out.
-        start: "mean", "noise", "image" or "gray".
+        start: "mean", "contrast", "noise", "image" or "gray" (`Recipe`).
         momentum: of the gradient, 0–1.
         noise: mean (null: the model's mean colour) and standard deviation of the noise start, in grey levels.
         parameterization: what the optimizer moves; by default the pixels.
@@ -57,13 +60,46 @@ def anchored_recipe(
         (octave,),
         start=start,
         momentum=momentum,
-        noise=_noise(noise),
+        noise=noise,
         optimizer=optimizer,
         parameterization=parameterization or Pixels(),
     )
 
 
-def _noise(noise: Sequence[float | None]) -> tuple[float | None, float]:
-    if len(noise) != 2 or noise[1] is None:
-        raise MfvError(f"render.noise is {list(noise)}; it is a mean (or null) and a standard deviation")
-    return noise[0], noise[1]
+def octaves_recipe(
+    octaves: Mapping[str, Mapping[str, Any] | None],
+    start: str = "mean",
+    momentum: float = 0.0,
+    noise: Sequence[float | None] = (175.0, 8.0),
+    parameterization: Parameterization | None = None,
+    optimizer: str = "sgd",
+) -> Recipe:
+    """Return a recipe from named octaves, in their order.
+
+    Args:
+        octaves: by a name of one's choice, the arguments of `Octave`; its regularizers by names of
+            their own, None leaves one out. None leaves out the octave.
+        start: "mean", "contrast", "noise", "image" or "gray" (`Recipe`).
+        momentum: of the gradient, 0–1.
+        noise: mean (null: the model's mean colour) and standard deviation of the noise start, in grey levels.
+        parameterization: what the optimizer moves; by default the pixels.
+        optimizer: "sgd" or "adam".
+
+    """
+    return Recipe(
+        tuple(_octave(name, settings) for name, settings in octaves.items() if settings is not None),
+        start=start,
+        momentum=momentum,
+        noise=noise,
+        parameterization=parameterization or Pixels(),
+        optimizer=optimizer,
+    )
+
+
+def _octave(name: str, settings: Mapping[str, Any]) -> Octave:
+    unknown = [key for key in settings if key not in _SETTINGS]
+    if unknown or "iterations" not in settings:
+        wrong = f"has no setting {unknown[0]!r}" if unknown else "lacks its iterations"
+        raise MfvError(f"render.octaves.{name} {wrong}; an octave takes {', '.join(_SETTINGS)}")
+    chosen = (settings.get("regularizers") or {}).values()
+    return Octave(**{**settings, "regularizers": tuple(part for part in chosen if part is not None)})
