@@ -138,7 +138,7 @@ def markdown(table: Sequence[dict[str, Any]], header: bool = True) -> str:
 def number(cell: dict[str, Any]) -> str:
     """Return a mean, with the spread where several seeds were run."""
     many = len(cell.get("values", [])) > 1
-    return f"{cell['mean']:.2f}" + (f" ± {cell['spread']:.2f}" if many else "")
+    return f"{cell['mean']:.3f}" + (f" ± {cell['spread']:.2f}" if many else "")
 
 
 def panel(rows: Sequence[tuple[str, Path]]) -> Image.Image:

@@ -58,5 +58,5 @@ def test_rows_and_seeds_make_a_table_and_a_panel(
 
 def test_a_table_shows_spreads_where_there_are_several_seeds(compare: ModuleType) -> None:
     documents = [{"metrics": {"fidelity": value}, "timing": {"render": 10.0}} for value in (0.8, 1.0)]
-    assert compare.markdown([compare.summary("fast", documents)]).splitlines()[-1] == "| fast | 0.90 ± 0.10 | 10.00 |"
-    assert compare.markdown([compare.summary("one", documents[:1])]).splitlines()[-1] == "| one | 0.80 | 10.00 |"
+    assert compare.markdown([compare.summary("fast", documents)]).splitlines()[-1] == "| fast | 0.900 ± 0.10 | 10.000 |"
+    assert compare.markdown([compare.summary("one", documents[:1])]).splitlines()[-1] == "| one | 0.800 | 10.000 |"
