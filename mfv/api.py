@@ -17,7 +17,7 @@ from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
 from mfv.models.units import resolve_unit
-from mfv.objectives import ClassMargin, FacetAnchor, UnitActivation
+from mfv.objectives import ClassMargin, FacetAnchor
 from mfv.regularizers import ChromaGradient, RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
@@ -128,17 +128,16 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         start="contrast",
         momentum=0.5,
         objectives={
-            "unit": {"objective": UnitActivation(cap=99, reach=3.0, beyond=0.1, natural=True), "weight": 8.0},
-            "margin": {"objective": ClassMargin(temperature=1.0, reach=3.0, beyond=0.1), "weight": 32.0},
-            "codes": {"objective": FacetAnchor("codes"), "weight": 100.0},
-            "middle": {"objective": FacetAnchor("middle"), "weight": 100.0},
+            "margin": {"objective": ClassMargin(), "weight": 32.0},
+            "codes": {"objective": FacetAnchor("codes", cap=90, rivals=0.5), "weight": 130.0},
+            "middle": {"objective": FacetAnchor("middle", cap=90, rivals=0.5), "weight": 130.0},
         },
         regularizers={
             "tone": RandomTone(),
             "affine": RandomAffine(),
-            "spectrum": SpectralGradient(0.5),
-            "chroma": ChromaGradient(0.5),
-            "tv": TVProx(0.5, sweeps=2),
+            "spectrum": SpectralGradient(),
+            "chroma": ChromaGradient(),
+            "tv": TVProx(),
         },
     )
 

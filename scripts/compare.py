@@ -4,7 +4,10 @@
         --on data=folder data.root=/photos unit=498 facets=10 --seeds 0 1 2 --out outputs/compare
 
 A row is a preset (`render=`), with further overrides behind it. Every run is an ordinary run in its
-own folder below --out: a comparison that was broken off goes on where it was.
+own folder below --out: a comparison that was broken off goes on where it was. With --units the table ends
+with each row's mean over all class units and over all hidden ones. @FILE stands for the lines of a file:
+
+    python scripts/compare.py mean_image fast best --units @scripts/units.txt --on data=folder data.root=/photos facets=4
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, Any]]] = {}
     failed = False
     for unit in options.units or [""]:
         for row in options.rows:
@@ -62,8 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not done:
                 continue
             table.append(summary(f"{unit} {row}".strip(), done))
-            (options.out / "compare.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+            found.setdefault(row, []).extend(done)
+            save(options.out, table)
             print(markdown(table[-1:], header=len(table) == 1), flush=True)
+    if len(options.units) > 1:
+        table.extend(means := over_units(found))
+        save(options.out, table)
+        print(markdown(means))
     (options.out / "compare.md").write_text(markdown(table) + "\n", encoding="utf-8")
     for unit in options.units or [""]:
         runs = [(row, folder(options, row, unit, options.seeds[0])) for row in options.rows]
@@ -77,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@"
+    )
     parser.add_argument("rows", nargs="+", help="a preset, with overrides behind it")
     parser.add_argument("--on", nargs="*", default=[], help="overrides for every run: data=… unit=… facets=…")
     parser.add_argument("--units", nargs="*", default=[], help='more than one unit: "layer=features.14 unit=100"')
@@ -113,10 +124,31 @@ def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dic
     return found
 
 
+def over_units(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return for every way of rendering its mean over the class units and over the hidden ones."""
+    rows = []
+    for kind in ("class", "hidden"):
+        for row, documents in found.items():
+            those = [document for document in documents if is_class(document) == (kind == "class")]
+            if those:
+                rows.append(summary(f"{kind} units: {row}", those))
+    return rows
+
+
+def is_class(document: dict[str, Any]) -> bool:
+    """Say whether a run's unit is one of the network's outputs."""
+    return "probability_mean" in document["metrics"]
+
+
+def save(out: Path, table: Sequence[dict[str, Any]]) -> None:
+    """Write the rows so far."""
+    (out / "compare.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+
+
 def summary(name: str, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a row: mean and spread over the seeds of every number that all of them have."""
+    """Return a row: mean and spread over the runs of every number that all of them have."""
     metrics = [document["metrics"] for document in documents]
-    row: dict[str, Any] = {"row": name, "seeds": len(metrics)}
+    row: dict[str, Any] = {"row": name, "runs": len(metrics)}
     for title, key in COLUMNS.items():
         values = [found[key] for found in metrics if found.get(key) is not None]
         if values and len(values) == len(metrics):
@@ -136,7 +168,7 @@ def markdown(table: Sequence[dict[str, Any]], header: bool = True) -> str:
 
 
 def number(cell: dict[str, Any]) -> str:
-    """Return a mean, with the spread where several seeds were run."""
+    """Return a mean, with the spread where there are several runs."""
     many = len(cell.get("values", [])) > 1
     return f"{cell['mean']:.3f}" + (f" ± {cell['spread']:.2f}" if many else "")
 

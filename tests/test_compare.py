@@ -40,7 +40,7 @@ def test_rows_and_seeds_make_a_table_and_a_panel(
     assert compare.main(arguments) == 1  # one row cannot be run: the others are, and it is named
     assert "nonsense  seed 0: " in capsys.readouterr().err
     table = json.loads((tmp_path / "compare.json").read_text())
-    assert [(row["row"], row["seeds"]) for row in table] == [("fast", 2), ("fast render.start=mean", 2)]
+    assert [(row["row"], row["runs"]) for row in table] == [("fast", 2), ("fast render.start=mean", 2)]
     for row, name in zip(table, ("fast", "fast_start=mean"), strict=True):
         files = [tmp_path / "unit" / name / f"seed{seed}" / "facets.json" for seed in (0, 1)]
         found = [json.loads(file.read_text())["metrics"]["activation_mean"] for file in files]
@@ -54,6 +54,20 @@ def test_rows_and_seeds_make_a_table_and_a_panel(
     written = files[0].stat().st_mtime_ns
     compare.main([*rows[:2], *arguments[3:]])
     assert files[0].stat().st_mtime_ns == written
+
+
+def test_units_have_rows_of_their_own_and_means_by_kind(compare: ModuleType, tmp_path: Path) -> None:
+    units = ["unit=967", "unit=504", "layer=features.18 unit=792"]
+    (tmp_path / "units.txt").write_text("\n".join(units) + "\n")
+    on = [each for each in ON if not each.startswith(("unit", "layer"))] + [f"store.root={tmp_path / 'store'}"]
+    assert compare.main(["fast", "--units", f"@{tmp_path / 'units.txt'}", "--on", *on, "--out", str(tmp_path)]) == 0
+    table = json.loads((tmp_path / "compare.json").read_text())
+    names = [f"{unit} fast" for unit in units]
+    assert [row["row"] for row in table] == [*names, "class units: fast", "hidden units: fast"]
+    value = {row["row"]: row["value"]["mean"] for row in table}
+    assert value["class units: fast"] == pytest.approx((value[names[0]] + value[names[1]]) / 2)
+    assert value["hidden units: fast"] == pytest.approx(value[names[2]])
+    assert (tmp_path / "unit_967.png").exists() or (tmp_path / "unit=967.png").exists()
 
 
 def test_a_table_shows_spreads_where_there_are_several_seeds(compare: ModuleType) -> None:

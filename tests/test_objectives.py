@@ -197,6 +197,32 @@ def test_a_constraint_is_content_once_reached(model: TargetModel, subject: UnitS
     assert torch.equal(found, plain.clamp_max(0.3))
 
 
+def test_a_capped_anchor_is_content_where_its_photographs_are(model: TargetModel, subject: UnitSubject) -> None:
+    pixels, own = subject.pixels.float() / 255, subject.assignment()
+    with torch.inference_mode():
+        plain = values(FacetAnchor().bind(subject), model, pixels, own)
+        capped = values(FacetAnchor(cap=75, beyond=0.0).bind(subject), model, pixels, own)
+    for facet in range(FACETS):
+        natural = plain[own == facet]
+        ceiling = float(np.percentile(natural.numpy(), 75))
+        assert torch.allclose(capped[own == facet], natural.clamp_max(ceiling), atol=1e-5)
+        assert capped[own == facet].max() < natural.max()
+
+
+def test_an_anchor_with_rivals_tells_the_facets_apart(model: TargetModel, subject: UnitSubject) -> None:
+    pixels, own = subject.pixels.float() / 255, subject.assignment()
+    anchor = FacetAnchor(rivals=1.0).bind(subject)
+    offset = (subject.codes("codes") - subject.codes("codes").mean(0)).double().numpy()
+    means = np.stack([offset[own.numpy() == facet].mean(0) for facet in range(FACETS)])
+    cosines = offset @ means.T / np.linalg.norm(offset, axis=1)[:, None] / np.linalg.norm(means, axis=1)
+    with torch.inference_mode():
+        found = values(anchor, model, pixels, own).numpy()
+    for row, facet in enumerate(own.tolist()):
+        others = np.delete(cosines[row], facet)
+        expected = cosines[row, facet] - 0.1 * np.log(np.exp(others / 0.1).sum())
+        assert found[row] == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
@@ -216,3 +242,7 @@ def test_settings_out_of_range_are_refused() -> None:
         ClassMargin(0)
     with pytest.raises(MfvError, match="beyond"):
         Constraint(FacetAnchor(), 0.5, beyond=2)
+    with pytest.raises(MfvError, match="percentile"):
+        FacetAnchor(cap=101)
+    with pytest.raises(MfvError, match="beyond"):
+        FacetAnchor(cap=90, beyond=-1)

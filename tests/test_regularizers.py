@@ -467,9 +467,20 @@ def test_tone_is_a_gain_about_mid_grey_and_a_shift() -> None:
 
 def test_chroma_scales_the_differences_between_channels_and_keeps_their_mean() -> None:
     gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    filtered = ChromaGradient(0.25).gradient(gradient, Draws())  # type: ignore[arg-type]
+    filtered = ChromaGradient(0.25, blur=0.0).gradient(gradient, Draws())  # type: ignore[arg-type]
     assert torch.allclose(filtered.mean(1), gradient.mean(1), atol=1e-6)
     assert torch.allclose(filtered[:, 0] - filtered[:, 2], 0.25 * (gradient[:, 0] - gradient[:, 2]), atol=1e-6)
+
+
+def test_chroma_blurs_colour_and_keeps_light() -> None:
+    speckle = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    filtered = ChromaGradient(1.0, blur=1.5).gradient(speckle, Draws())  # type: ignore[arg-type]
+    assert torch.allclose(filtered.mean(1), speckle.mean(1), atol=1e-6)
+    assert (filtered - filtered.mean(1, keepdim=True)).std() < 0.25 * (speckle - speckle.mean(1, keepdim=True)).std()
+    tint = torch.tensor([1.0, 0.0, -1.0])[None, :, None, None].expand(1, 3, 32, 32)  # flat colour: nothing to smooth
+    assert torch.allclose(ChromaGradient(1.0, blur=1.5).gradient(tint, Draws()), tint, atol=1e-6)  # type: ignore[arg-type]
+    with pytest.raises(MfvError, match="blur"):
+        ChromaGradient(blur=-1)
 
 
 def test_a_start_at_natural_contrast_has_the_photographs_contrast_and_its_own_colours() -> None:

@@ -9,44 +9,73 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfv.activations.values import as_codes
+from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
+from mfv.objectives.saturation import saturated
+
+TEMPERATURE = 0.1  # of the soft maximum over the other facets' cosines
 
 
 class FacetAnchor(Objective):
     """cos(φ(x) − φ̄, μ_k − φ̄): how far the image lies on its facet's side of the unit's images.
 
     φ is a layer's mean activation, φ̄ its mean over all the unit's images, μ_k over those of facet
-    k. The paper only starts an image in its facet; without an anchor it drifts (docs/rendering.md).
+    k. The paper only starts an image in its facet; without an anchor it drifts. Without a cap an image
+    becomes more typical of its facet than any photograph, at the unit's expense (docs/rendering.md).
 
     Args:
         layer: a layer's name, or "codes" for the one that the facets were found in, or "middle"
             for the model's middle layer.
+        cap: the percentile (0–100) of the value on the facet's own photographs that is enough; None for no cap.
+        beyond: what more than that counts, as a share (0–1).
+        rivals: how much of the (soft) largest cosine with another facet is subtracted: with 1 the image must
+            lie nearer to its own facet than to any other, with 0 only near its own.
 
     """
 
     origin: Tensor  # (d,) φ̄
     directions: Tensor  # (k, d) unit vectors along μ_k − φ̄
+    enough: Tensor  # (k,) where the value is capped
 
-    def __init__(self, layer: str = "codes"):
+    def __init__(self, layer: str = "codes", cap: float | None = None, beyond: float = 0.1, rivals: float = 0.0):
         super().__init__()
-        self.layer = layer
+        if cap is not None and not 0 <= cap <= 100:
+            raise MfvError(f"the anchor's cap is {cap}; it is a percentile from 0 to 100, or null")
+        if not 0 <= beyond <= 1:
+            raise MfvError(f"the anchor's beyond is {beyond}; it is a share from 0 to 1")
+        self.layer, self.cap, self.beyond, self.rivals = layer, cap, beyond, rivals
 
     def bind(self, subject: Subject) -> FacetAnchor:
-        """Compute φ̄ and the facets' directions from the unit's images."""
+        """Compute φ̄, the facets' directions and the caps from the unit's images."""
         codes, assignment = subject.codes(self.layer).float(), subject.assignment()
-        bound = FacetAnchor(subject.layer_name(self.layer))
+        bound = FacetAnchor(subject.layer_name(self.layer), self.cap, self.beyond, self.rivals)
         bound.layers = (bound.layer,)
         origin = codes.mean(0)
+        members = [assignment == facet for facet in range(subject.facets)]
         empty = torch.zeros_like(origin)
-        means = [
-            codes[assignment == facet].mean(0) - origin if (assignment == facet).any() else empty
-            for facet in range(subject.facets)
-        ]
+        means = [codes[rows].mean(0) - origin if rows.any() else empty for rows in members]
         bound.register_buffer("origin", origin)
         bound.register_buffer("directions", F.normalize(torch.stack(means), dim=1))
+        enough = torch.full((subject.facets,), torch.inf)
+        if self.cap is not None:
+            natural = bound._value(codes, assignment)
+            for facet, rows in enumerate(members):
+                if rows.any():
+                    enough[facet] = natural[rows].quantile(self.cap / 100)
+        bound.register_buffer("enough", enough)
         return bound
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
-        """Return the cosine (n,)."""
-        offset = as_codes(activations[self.layer]) - self.origin
-        return (F.normalize(offset, dim=1) * self.directions[facets]).sum(1)
+        """Return the (capped) value (n,)."""
+        value = self._value(as_codes(activations[self.layer]), facets)
+        return value if self.cap is None else saturated(value, self.enough[facets], self.beyond)
+
+    def _value(self, codes: Tensor, facets: Tensor) -> Tensor:
+        """Return the uncapped value (n,) of codes (n, d)."""
+        direction = F.normalize(codes - self.origin, dim=1)
+        own = (direction * self.directions[facets]).sum(1)
+        if not self.rivals or len(self.directions) < 2:
+            return own
+        cosines = (direction[:, None] * self.directions).sum(2)  # a sum of products: the same bits in any batch
+        others = cosines.masked_fill(F.one_hot(facets, len(self.directions)).bool(), -torch.inf)
+        return own - self.rivals * TEMPERATURE * torch.logsumexp(others / TEMPERATURE, 1)

@@ -38,7 +38,7 @@ class ClassMargin(Objective):
     index: int
     spread: float
 
-    def __init__(self, temperature: float = 1.0, reach: float = 3.0, beyond: float = 0.1, hidden: float = 0.1):
+    def __init__(self, temperature: float = 1.0, reach: float = 1.0, beyond: float = 0.02, hidden: float = 0.3):
         super().__init__()
         if temperature <= 0:
             raise MfvError(f"the margin's temperature is {temperature}; it is above 0")

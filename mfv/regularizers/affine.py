@@ -27,8 +27,8 @@ class RandomAffine(Regularizer):
     """
 
     rotation: float = 10.0
-    smallest: float = 0.5
-    largest: float = 1.1
+    smallest: float = 0.6
+    largest: float = 1.3
     shift: float = 0.05
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:

@@ -19,7 +19,7 @@ class RandomTone(Regularizer):
 
     """
 
-    contrast: float = 0.4
+    contrast: float = 0.6
     brightness: float = 0.15
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:

@@ -26,7 +26,7 @@ class TVProx(Regularizer):
 
     """
 
-    weight: float | Schedule = 0.5
+    weight: float | Schedule = 0.3
     sweeps: int = 2
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
