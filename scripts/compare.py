@@ -7,7 +7,7 @@ A row is a preset (`render=`), with further overrides behind it. Every run is an
 own folder below --out: a comparison that was broken off goes on where it was. With --units the table ends
 with each row's mean over all class units and over all hidden ones. @FILE stands for the lines of a file:
 
-    python scripts/compare.py mean_image fast best --units @scripts/units.txt --on data=folder data.root=/photos facets=4
+    python scripts/compare.py fast best --units @scripts/units.txt --on data=folder data.root=/photos facets=4
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from mfv.pipeline import run
 COLUMNS = {
     "fidelity": "fidelity",
     "start": "fidelity_start",
+    "typicality": "typicality",
     "top-1": "transfer_top1",
     "probability": "transfer_probability",
     "agreement": "agreement",

@@ -43,7 +43,7 @@ from mfv.evaluation.framing import frames
 from mfv.evaluation.transfer import agreement, matching_class
 from mfv.experiment import Machine, Result, run_experiment
 from mfv.models.target import TargetModel
-from mfv.models.timm import efficientnet_lite0
+from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_unit
 from mfv.reports.gallery import gallery
@@ -66,7 +66,7 @@ def mobilenet() -> TargetModel:
 
 @pytest.fixture(scope="module")
 def efficientnet() -> TargetModel:
-    return efficientnet_lite0()
+    return efficientnet_lite()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from mfv.models import imagenet
 from mfv.models.custom import custom_model
 from mfv.models.layers import describe_layers
 from mfv.models.target import TargetModel, channels_first
-from mfv.models.timm import timm_model
+from mfv.models.timm import efficientnet_lite, timm_model
 from mfv.models.torchvision import torchvision_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,13 +83,20 @@ def test_mobilenet_knows_cinemas(mobilenet, shared_data):
     assert accuracy(mobilenet, shared_data) > 0.8
 
 
-def test_efficientnet_lite0_knows_cinemas(shared_data):
+@pytest.mark.parametrize("version", [0, 2])
+def test_efficientnet_lite_knows_cinemas(version, shared_data):
     pytest.importorskip("timm")
     try:
-        model = instantiate(OmegaConf.load(CONF / "efficientnet_lite0.yaml"), _convert_="all")
+        model = instantiate(OmegaConf.load(CONF / f"efficientnet_lite{version}.yaml"), _convert_="all")
     except MfvError as error:
-        pytest.skip(f"EfficientNet-Lite0's weights are not at hand: {error}")
+        pytest.skip(f"EfficientNet-Lite{version}'s weights are not at hand: {error}")
     assert accuracy(model, shared_data) > 0.8
+
+
+def test_an_efficientnet_lite_without_a_package_is_refused():
+    pytest.importorskip("timm")
+    with pytest.raises(MfvError, match=r"version is one of \[0, 2\]"):
+        efficientnet_lite(1)
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from mfv.errors import MfvError, nearest_names
 from mfv.evaluation.judge import check_independent
 from mfv.models.packages import EFFICIENTNET_LITE0, MOBILENET_V2, WeightsPackage
 from mfv.models.target import TargetModel
-from mfv.models.timm import efficientnet_lite0
+from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
 from mfv.models.weights import at_hand
 
@@ -37,7 +37,7 @@ class OfflineJudge:
 
 
 JUDGES = {  # the first that is ready and is not the network under study judges by default
-    "efficientnet_lite0": OfflineJudge(efficientnet_lite0, EFFICIENTNET_LITE0, "timm"),
+    "efficientnet_lite0": OfflineJudge(efficientnet_lite, EFFICIENTNET_LITE0, "timm"),
     "mobilenet_v2": OfflineJudge(lambda: torchvision_model("mobilenet_v2"), MOBILENET_V2, "torchvision"),
 }
 

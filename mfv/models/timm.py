@@ -9,12 +9,13 @@ from torch import nn
 from mfv.errors import MfvError, nearest_names
 from mfv.models import imagenet
 from mfv.models.labels import read_labels
-from mfv.models.packages import EFFICIENTNET_LITE0
+from mfv.models.packages import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
 from mfv.models.target import TargetModel
 from mfv.models.weights import build, find_checkpoint, is_none, is_path, load_into, load_state
 
 PRETRAINED = "pretrained"
 _COUNTER = "num_batches_tracked"
+_LITE = {0: (EFFICIENTNET_LITE0, 224), 2: (EFFICIENTNET_LITE2, 260)}  # the weights' package and the input's side
 
 
 def timm_model(
@@ -93,24 +94,26 @@ def timm_model(
     )
 
 
-def efficientnet_lite0(
-    name: str = "efficientnet_lite0",
+def efficientnet_lite(
+    version: int = 0,
     weights: str | None = PRETRAINED,
     *,
+    name: str | None = None,
     aliases: Mapping[str, str] | None = None,
     code_layer: str | None = None,
     anchor_layer: str | None = None,
     default_layer: str | None = None,
     default_unit: int | str = imagenet.GROCERY_STORE,
 ) -> TargetModel:
-    """Return EfficientNet-Lite0 with the ImageNet weights of a small package.
+    """Return EfficientNet-Lite0 or -Lite2 with the ImageNet weights of a small package.
 
-    It is the second network that needs no server. The checkpoint's tensors have names of their own and
-    stand in the order of timm's `tf_efficientnet_lite0`.
-    Pixels are scaled to (x − .5) / .5, 224 a side.
+    They are the second and third network that need no server. The checkpoints' tensors have names of their
+    own and stand in the order of timm's `tf_efficientnet_lite…`.
+    Pixels are scaled to (x − .5) / .5, 224 or 260 a side.
 
     Args:
-        name: what results call it.
+        version: 0 or 2.
+        name: what results call it; by default efficientnet_lite0 or efficientnet_lite2.
         weights: "pretrained", the path of that checkpoint, or "none" for an untrained network.
         aliases: see TargetModel, as for the four that follow.
         code_layer: see TargetModel.
@@ -119,19 +122,22 @@ def efficientnet_lite0(
         default_unit: see TargetModel.
 
     Raises:
-        MfvError: timm is not installed, or the weights cannot be had or loaded.
+        MfvError: timm is not installed, there is no such version, or the weights cannot be had or loaded.
 
     """
     timm = _timm()
+    if version not in _LITE:
+        raise MfvError(f"EfficientNet-Lite{version} has no package of weights; version is one of {list(_LITE)}")
+    package, size = _LITE[version]
     trained = not is_none(weights)
-    network: nn.Module = build(lambda: timm.create_model("tf_efficientnet_lite0", pretrained=False), trained)
+    network: nn.Module = build(lambda: timm.create_model(f"tf_efficientnet_lite{version}", pretrained=False), trained)
     if trained:
-        path = find_checkpoint(EFFICIENTNET_LITE0.file_name, str(weights), EFFICIENTNET_LITE0)
+        path = find_checkpoint(package.file_name, str(weights), package)
         load_into(network, _in_order(load_state(path), network), path)
     return TargetModel(
         network,
-        name=name,
-        input_size=224,
+        name=name or f"efficientnet_lite{version}",
+        input_size=size,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         labels=imagenet.labels(),
