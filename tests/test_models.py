@@ -83,14 +83,14 @@ def test_mobilenet_knows_cinemas(mobilenet, shared_data):
     assert accuracy(mobilenet, shared_data) > 0.8
 
 
-@pytest.mark.parametrize("version", [0, 2])
-def test_efficientnet_lite_knows_cinemas(version, shared_data):
+@pytest.mark.parametrize(("version", "least"), [(0, 0.8), (2, 0.6)])  # of all 150: .93 and .87
+def test_efficientnet_lite_knows_cinemas(version, least, shared_data):
     pytest.importorskip("timm")
     try:
         model = instantiate(OmegaConf.load(CONF / f"efficientnet_lite{version}.yaml"), _convert_="all")
     except MfvError as error:
         pytest.skip(f"EfficientNet-Lite{version}'s weights are not at hand: {error}")
-    assert accuracy(model, shared_data) > 0.8
+    assert accuracy(model, shared_data) > least
 
 
 def test_an_efficientnet_lite_without_a_package_is_refused():
