@@ -127,6 +127,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         step=Geometric(4.0, 1.0),
         start="contrast",
         momentum=0.5,
+        average=0.5,
         objectives={
             "margin": {"objective": ClassMargin(), "weight": 32.0},
             "codes": {"objective": FacetAnchor("codes", cap=90, rivals=0.5), "weight": 130.0},
@@ -137,7 +138,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
             "affine": RandomAffine(),
             "spectrum": SpectralGradient(),
             "chroma": ChromaGradient(),
-            "tv": TVProx(),
+            "tv": TVProx(0.4),
         },
     )
 

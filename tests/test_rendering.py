@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,21 @@ def growing_recipe() -> Recipe:
             Octave(5, step=1.0, scale=1.2, jitter=0.3, objective=UnitActivation(), regularizers=regularizers),
         ),
         momentum=0.5,
+        average=0.8,
     )
+
+
+def test_the_result_is_the_mean_of_the_last_images(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    images = maximizer(model, subject, starts, [0, 1], growing_recipe())  # 4 + 5 steps; the last 4 are averaged
+    optimizer = images.recipe.make_optimizer(images.canvas)
+    seen = []
+    for step in range(images.recipe.steps):
+        images.step(optimizer, step)
+        seen.append(images.pixels().clone())
+    assert torch.allclose(images.result(), torch.stack(seen[-4:]).mean(0), atol=1e-6)
+    assert not torch.equal(images.result(), images.pixels())
+    last = maximizer(model, subject, starts, [0, 1], replace(growing_recipe(), average=0.0)).run()
+    assert torch.equal(last, seen[-1])
 
 
 def test_preparation_changes_nothing(model: TargetModel, starts: Tensor) -> None:

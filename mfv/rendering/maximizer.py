@@ -18,6 +18,8 @@ from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, window_offsets
 
+AVERAGE = "average"  # where the memory keeps the mean of the last steps' images
+
 
 class Steps(Protocol):
     """What the maximizer needs of an optimizer (Lightning's wrapper has it too)."""
@@ -106,13 +108,18 @@ class ActivationMaximizer(nn.Module):
         optimizer.step()
         self.canvas.grad = None
         self._project(moment)
+        self._average(step)
 
     def run(self) -> Tensor:
         """Make all steps and return the images: the loop without Lightning."""
         optimizer = self.recipe.make_optimizer(self.canvas)
         for step in range(self.recipe.steps):
             self.step(optimizer, step)
-        return self.pixels().clone()
+        return self.result()
+
+    def result(self) -> Tensor:
+        """Return the finished images (n, 3, H, W) in [0, 1]: averaged over the last steps where the recipe says so."""
+        return self.memory.get(AVERAGE, self.pixels()).clone()
 
     def pixels(self) -> Tensor:
         """Return the images (n, 3, H, W) in [0, 1]."""
@@ -159,6 +166,14 @@ class ActivationMaximizer(nn.Module):
         for regularizer in regularizers:
             window = regularizer.project(window, moment)
         self.canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
+
+    def _average(self, step: int) -> None:
+        """Take the image into the average of the last steps' images."""
+        count = step - (self.recipe.steps - self.recipe.averaged_steps) + 1
+        if count == 1:
+            self.memory[AVERAGE] = self.pixels().clone()
+        elif count > 1:
+            self.memory[AVERAGE] += (self.pixels() - self.memory[AVERAGE]) / count
 
     def _start(self, starts: Tensor) -> Tensor:
         size = self.recipe.octaves[0].canvas_size(self.input_size)

@@ -69,6 +69,9 @@ class Recipe:
         optimizer: "sgd" (the gradient, with momentum) or "adam".
         momentum: of the gradient, 0–1.
         parameterization: what the optimizer moves to change the image.
+        average: the share (0–1) of the last octave's steps whose images are averaged into the result; 0 takes
+            the last image as it is. What every step repaints at random cancels out, what all agree on stays
+            (Polyak & Juditsky 1992).
 
     """
 
@@ -78,6 +81,7 @@ class Recipe:
     optimizer: str = "sgd"
     momentum: float = 0.0
     parameterization: Parameterization = field(default_factory=Pixels)
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
@@ -94,11 +98,18 @@ class Recipe:
             raise MfvError("a recipe needs at least one octave")
         if not isinstance(self.parameterization, Parameterization):
             raise MfvError(f"render.parameterization is {self.parameterization!r}, not a Parameterization")
+        if not 0 <= self.average <= 1:
+            raise MfvError(f"render.average is {self.average}; it is a share of the steps, from 0 to 1")
 
     @property
     def steps(self) -> int:
         """The number of steps in all octaves."""
         return sum(octave.iterations for octave in self.octaves)
+
+    @property
+    def averaged_steps(self) -> int:
+        """The number of steps at the end whose images make up the result; 0 where the last one does."""
+        return round(self.average * self.octaves[-1].iterations)
 
     def place(self, step: int) -> tuple[int, int]:
         """Return the octave's index and the iteration within it for a step of the whole, both from 0."""

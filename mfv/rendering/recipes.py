@@ -29,6 +29,7 @@ def one_octave_recipe(
     normalize: bool = True,
     scale: float = 1.0,
     jitter: float | None = None,
+    average: float = 0.0,
 ) -> Recipe:
     """Return a recipe of one octave from named objectives and regularizers.
 
@@ -45,6 +46,7 @@ def one_octave_recipe(
         normalize: whether the gradient is divided by its mean absolute value.
         scale: the canvas's side over the network's input.
         jitter: the spread of the network's view on a larger canvas, as a share of the room that there is.
+        average: the share of the steps, at the end, whose images are averaged into the result.
 
     """
     parts = {name: part for name, part in objectives.items() if part and part["weight"] != 0}
@@ -63,6 +65,7 @@ def one_octave_recipe(
         noise=noise,
         optimizer=optimizer,
         parameterization=parameterization or Pixels(),
+        average=average,
     )
 
 
@@ -73,6 +76,7 @@ def octaves_recipe(
     noise: Sequence[float | None] = (175.0, 8.0),
     parameterization: Parameterization | None = None,
     optimizer: str = "sgd",
+    average: float = 0.0,
 ) -> Recipe:
     """Return a recipe from named octaves, in their order.
 
@@ -84,6 +88,7 @@ def octaves_recipe(
         noise: mean (null: the model's mean colour) and standard deviation of the noise start, in grey levels.
         parameterization: what the optimizer moves; by default the pixels.
         optimizer: "sgd" or "adam".
+        average: the share of the last octave's steps whose images are averaged into the result.
 
     """
     return Recipe(
@@ -93,6 +98,7 @@ def octaves_recipe(
         noise=noise,
         parameterization=parameterization or Pixels(),
         optimizer=optimizer,
+        average=average,
     )
 
 

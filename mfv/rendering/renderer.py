@@ -107,7 +107,7 @@ class FacetRenderer(LightningModule):
 
     def on_train_end(self) -> None:
         """Bring the images together; the first process writes them."""
-        images = self._whole(self.images.pixels().float().cpu())
+        images = self._whole(self.images.result().float().cpu())
         curves = self._whole(self.images.curves.cpu(), dim=1)
         if self.trainer.is_global_zero:
             Rendering(images, curves, self.snapshots).save(self.result)
