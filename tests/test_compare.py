@@ -57,7 +57,7 @@ def test_rows_and_seeds_make_a_table_and_a_panel(
 
 
 def test_units_have_rows_of_their_own_and_means_by_kind(compare: ModuleType, tmp_path: Path) -> None:
-    units = ["unit=967", "unit=504", "layer=features.18 unit=792"]
+    units = ["layer=classifier.1 unit=967", "layer=classifier.1 unit=504", "layer=features.18 unit=792"]
     (tmp_path / "units.txt").write_text("\n".join(units) + "\n")
     on = [each for each in ON if not each.startswith(("unit", "layer"))] + [f"store.root={tmp_path / 'store'}"]
     assert compare.main(["fast", "--units", f"@{tmp_path / 'units.txt'}", "--on", *on, "--out", str(tmp_path)]) == 0
@@ -67,7 +67,7 @@ def test_units_have_rows_of_their_own_and_means_by_kind(compare: ModuleType, tmp
     value = {row["row"]: row["value"]["mean"] for row in table}
     assert value["class units: fast"] == pytest.approx((value[names[0]] + value[names[1]]) / 2)
     assert value["hidden units: fast"] == pytest.approx(value[names[2]])
-    assert (tmp_path / "unit_967.png").exists() or (tmp_path / "unit=967.png").exists()
+    assert (tmp_path / "layer=classifier.1_unit=967.png").exists()
 
 
 def test_a_table_shows_spreads_where_there_are_several_seeds(compare: ModuleType) -> None:
