@@ -36,16 +36,16 @@ def make(config: DictConfig) -> Recipe:
     return instantiate(config, _convert_="all")
 
 
-def shortened(name: str) -> Recipe:
-    """Return a preset with about `STEPS` steps, or five times as many in proportion where it has octaves."""
+def shortened(name: str, steps: int = STEPS) -> Recipe:
+    """Return a preset with about `steps` steps, or five times as many in proportion where it has octaves."""
     config = load(name)
     if "octaves" in config:
         parts = list(config.octaves.values()) if isinstance(config.octaves, DictConfig) else list(config.octaves)
         total = sum(part.iterations for part in parts)
         for part in parts:
-            part.iterations = max(2, round(5 * STEPS * part.iterations / total))
+            part.iterations = max(2, round(5 * steps * part.iterations / total))
     else:
-        config.iterations = STEPS
+        config.iterations = steps
     return make(config)
 
 
@@ -88,13 +88,13 @@ def test_every_preset_raises_the_unit(
     model: TargetModel, photographs: Tensor, name: str, layer: str, index: int
 ) -> None:
     subject = subject_of(model, photographs, layer, index)
-    rendering = maximizer(shortened(name), subject)
+    # From noise, whose grain alone excites a channel, and under its heavy smoothing, center_bias needs longer.
+    steps = 3 * STEPS if (name, layer) == ("center_bias", "features.14") else STEPS
+    rendering = maximizer(shortened(name, steps), subject)
     before = rendering.pixels().clone()
     images = rendering.run()
     start, end = (values(model, resized(x, SIDE).clamp(0, 1), subject.layer, index) for x in (before, images))
     print(f"{name}, {layer} {index}: {start.tolist()} to {end.tolist()}")
-    if name == "center_bias" and layer == "features.14" and end.mean() <= start.mean():
-        pytest.xfail("sixty steps from noise do not lift this channel on every machine: its first octaves only smooth")
     assert end.mean() > start.mean()
     assert torch.isfinite(images).all()
     assert images.min() >= 0
