@@ -18,7 +18,7 @@ from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
 from mfv.models.units import resolve_unit
 from mfv.objectives import ClassMargin, FacetAnchor
-from mfv.regularizers import ChromaGradient, RandomAffine, RandomTone, SpectralGradient, TVProx
+from mfv.regularizers import RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
@@ -136,8 +136,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         regularizers={
             "tone": RandomTone(),
             "affine": RandomAffine(),
-            "spectrum": SpectralGradient(),
-            "chroma": ChromaGradient(),
+            "spectrum": SpectralGradient(chroma=0.5, blur=1.5),
             "tv": TVProx(0.4),
         },
     )

@@ -19,7 +19,7 @@ CLASS_ALONE = (  # the class's value, as other programs maximize it, in place of
 FOURIER = (
     "+render.parameterization._target_=mfv.parameterizations.Fourier +render.optimizer=adam +render.normalize=false "
     "render.momentum=0.9 render.step.first=0.05 render.step.last=0.01 render.regularizers.spectrum=null "
-    "render.regularizers.chroma=null render.regularizers.tv=null"
+    "render.regularizers.tv=null"
 )
 CHANGES = (  # overrides, each behind the preset
     "",
@@ -31,9 +31,9 @@ CHANGES = (  # overrides, each behind the preset
     CLASS_ALONE,
     "render.regularizers.affine=null",
     "render.regularizers.tone=null",
-    "render.regularizers.spectrum=null",
-    "render.regularizers.chroma=null",
-    "render.regularizers.chroma.blur=0",
+    "render.regularizers.spectrum.exponent=0",
+    "render.regularizers.spectrum.chroma=1 render.regularizers.spectrum.blur=0",
+    "render.regularizers.spectrum.blur=0",
     "render.regularizers.tv=null",
     "render.start=mean",
     "render.iterations=80",

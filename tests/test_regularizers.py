@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +17,6 @@ from mfv.models.target import IMAGENET_MEAN, TargetModel
 from mfv.objectives import UnitActivation
 from mfv.regularizers import (
     AlphaNorm,
-    ChromaGradient,
     Decay,
     GaussianBlur,
     GaussianNoise,
@@ -25,14 +25,17 @@ from mfv.regularizers import (
     Moment,
     Padding,
     PatchPrior,
+    RandomAffine,
     RandomCrop,
     RandomScale,
     RandomTone,
     Regularizer,
     SmallContributionClipping,
     SmallNormClipping,
+    SpectralGradient,
     StepBounds,
     TVPenalty,
+    TVProx,
 )
 from mfv.regularizers.patches import PatchDatabase
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject
@@ -444,6 +447,81 @@ def test_an_unbound_patch_prior_says_so(subject: UnitSubject) -> None:
         PatchPrior().project(images(), moment(subject))
 
 
+# --- views, total variation ------------------------------------------------------------------------
+
+
+def test_a_view_is_the_affine_map_of_its_draws(subject: UnitSubject) -> None:
+    now = moment(subject)
+    draws = now.uniform("affine", 4)
+    angle, scale = torch.deg2rad((2 * draws[:, 0] - 1) * 30), 0.5 + draws[:, 1]
+    shift = (2 * draws[:, 2:] - 1) * 0.2
+    rows = [
+        [angle.cos() * scale, -angle.sin() * scale, shift[:, 0]],
+        [angle.sin() * scale, angle.cos() * scale, shift[:, 1]],
+    ]
+    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
+    grid = F.affine_grid(matrix, [FACETS, 3, SIZE, SIZE], align_corners=False)
+    expected = F.grid_sample(images(), grid, padding_mode="reflection", align_corners=False)
+    assert torch.allclose(RandomAffine(30, 0.5, 1.5, 0.2).transform(images(), now), expected, atol=1e-5)
+
+
+def slow_total_variation(image: np.ndarray, weight: float, sweeps: int) -> np.ndarray:
+    """Return the proximal map of vectorial total variation of an image (3, h, w), pixel by pixel (Chambolle 2004)."""
+    _, height, width = image.shape
+    down, right = np.zeros_like(image), np.zeros_like(image)
+
+    def primal() -> np.ndarray:
+        result = image.copy()
+        for y, x in product(range(height), range(width)):
+            if y + 1 < height:
+                result[:, y, x] += down[:, y, x]
+                result[:, y + 1, x] -= down[:, y, x]
+            if x + 1 < width:
+                result[:, y, x] += right[:, y, x]
+                result[:, y, x + 1] -= right[:, y, x]
+        return result
+
+    for _ in range(sweeps):
+        u = primal()
+        for y, x in product(range(height), range(width)):
+            if y + 1 < height:
+                down[:, y, x] += 0.25 * (u[:, y + 1, x] - u[:, y, x])
+            if x + 1 < width:
+                right[:, y, x] += 0.25 * (u[:, y, x + 1] - u[:, y, x])
+            length = np.sqrt((down[:, y, x] ** 2 + right[:, y, x] ** 2).sum())
+            shrink = max(1.0, length / weight)
+            down[:, y, x] /= shrink
+            right[:, y, x] /= shrink
+    return primal()
+
+
+def test_total_variation_is_that_of_a_slow_twin_and_goes_on_where_it_was(subject: UnitSubject) -> None:
+    grey_levels = 20.0
+    now = moment(subject)
+    smooth = [TVProx(grey_levels, sweeps=2).project(images(), now) for _ in range(3)][-1]  # the duals are kept
+    for image in range(2):
+        expected = slow_total_variation(images()[image].double().numpy(), grey_levels / 255, 6)
+        assert np.abs(smooth[image].numpy() - expected).max() < 1e-5
+
+
+def test_total_variation_at_convergence_is_the_minimum(subject: UnitSubject) -> None:
+    weight, pixels = 0.1, images(1)
+
+    def energy(image: Tensor) -> float:
+        down = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
+        right = F.pad(image[..., 1:] - image[..., :-1], (0, 1))
+        edges = (down.square() + right.square()).sum(1).sqrt().sum()
+        return float(0.5 * (image - pixels).square().sum() + weight * edges)
+
+    smooth = TVProx(weight * 255, sweeps=2000).project(pixels, moment(subject, [0]))
+    least = energy(smooth)
+    generator = torch.Generator().manual_seed(0)
+    for size in (1e-1, 1e-2, 1e-3):
+        for _ in range(20):
+            assert energy(smooth + size * torch.randn(smooth.shape, generator=generator)) > least
+    assert energy(smooth.mean((2, 3), keepdim=True).expand_as(smooth)) > least
+
+
 # --- tone, chroma, start ------------------------------------------------------------------------
 
 
@@ -467,20 +545,24 @@ def test_tone_is_a_gain_about_mid_grey_and_a_shift() -> None:
 
 def test_chroma_scales_the_differences_between_channels_and_keeps_their_mean() -> None:
     gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    filtered = ChromaGradient(0.25, blur=0.0).gradient(gradient, Draws())  # type: ignore[arg-type]
+    filtered = SpectralGradient(0.0, chroma=0.25).gradient(gradient, Draws())  # type: ignore[arg-type]
     assert torch.allclose(filtered.mean(1), gradient.mean(1), atol=1e-6)
     assert torch.allclose(filtered[:, 0] - filtered[:, 2], 0.25 * (gradient[:, 0] - gradient[:, 2]), atol=1e-6)
 
 
 def test_chroma_blurs_colour_and_keeps_light() -> None:
     speckle = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    filtered = ChromaGradient(1.0, blur=1.5).gradient(speckle, Draws())  # type: ignore[arg-type]
+    filtered = SpectralGradient(0.0, blur=1.5).gradient(speckle, Draws())  # type: ignore[arg-type]
     assert torch.allclose(filtered.mean(1), speckle.mean(1), atol=1e-6)
     assert (filtered - filtered.mean(1, keepdim=True)).std() < 0.25 * (speckle - speckle.mean(1, keepdim=True)).std()
+    for channel in range(3):
+        color = (speckle[0, channel] - speckle[0].mean(0)).numpy()
+        expected = gaussian_filter(color, 1.5, mode="wrap")
+        assert np.abs((filtered[0, channel] - speckle[0].mean(0)).numpy() - expected).max() < 1e-3
     tint = torch.tensor([1.0, 0.0, -1.0])[None, :, None, None].expand(1, 3, 32, 32)  # flat colour: nothing to smooth
-    assert torch.allclose(ChromaGradient(1.0, blur=1.5).gradient(tint, Draws()), tint, atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(SpectralGradient(0.0, blur=1.5).gradient(tint, Draws()), tint, atol=1e-6)  # type: ignore[arg-type]
     with pytest.raises(MfvError, match="blur"):
-        ChromaGradient(blur=-1)
+        SpectralGradient(blur=-1)
 
 
 def test_a_start_at_natural_contrast_has_the_photographs_contrast_and_its_own_colours() -> None:

@@ -5,7 +5,6 @@ from mfv.regularizers.alpha_norm import AlphaNorm
 from mfv.regularizers.base import Moment, Regularizer, UnitImages
 from mfv.regularizers.blur import GaussianBlur
 from mfv.regularizers.center_mask import CenterMask
-from mfv.regularizers.chroma import ChromaGradient
 from mfv.regularizers.clipping import SmallContributionClipping, SmallNormClipping
 from mfv.regularizers.decay import Decay
 from mfv.regularizers.gaussian_noise import GaussianNoise
@@ -25,7 +24,6 @@ from mfv.regularizers.tv_prox import TVProx
 __all__ = [
     "AlphaNorm",
     "CenterMask",
-    "ChromaGradient",
     "Decay",
     "GaussianBlur",
     "GaussianNoise",

@@ -38,8 +38,14 @@ class RandomAffine(Regularizer):
         scale = self.smallest + (self.largest - self.smallest) * draws[:, 1]
         shift = (2 * draws[:, 2:4] - 1) * self.shift
         cosine, sine = scale * angle.cos(), scale * angle.sin()
-        matrix = torch.stack(
-            [torch.stack([cosine, -sine, shift[:, 0]], 1), torch.stack([sine, cosine, shift[:, 1]], 1)], 1
-        )
-        grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+        rows, columns = (centers(side, pixels) for side in pixels.shape[-2:])
+        grid = pixels.new_empty(len(pixels), len(rows), len(columns), 2)
+        for axis, (across, down) in enumerate(((cosine, -sine), (sine, cosine))):
+            begin = down[:, None] * rows + shift[:, axis, None]
+            torch.add(begin[:, :, None], (across[:, None] * columns)[:, None, :], out=grid[..., axis])
         return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def centers(side: int, like: Tensor) -> Tensor:
+    """Return the middles of a side's pixels, from −1 to 1 between its outer edges, as `grid_sample` counts them."""
+    return (2 * torch.arange(side, dtype=like.dtype, device=like.device) + 1) / side - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -27,4 +28,4 @@ class RandomTone(Regularizer):
         draws = 2 * moment.uniform("tone", 2) - 1
         gain = (1 + self.contrast * draws[:, 0])[:, None, None, None]
         shift = (self.brightness * draws[:, 1])[:, None, None, None]
-        return (pixels - 0.5) * gain + (0.5 + shift)
+        return torch.addcmul(0.5 * (1 - gain) + shift, pixels, gain)  # (pixels − ½)·gain + ½ + shift in one pass

@@ -8,6 +8,7 @@ from torch import Tensor
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
+IN_CACHE = 4  # images: 9 ms for ten of 224 pixels; 12 ms with all ten together, or one by one
 _STEP = 0.25  # for the dual ascent; 1/4 converges in practice, 1/8 is the proven bound (Chambolle 2004)
 
 
@@ -34,31 +35,49 @@ class TVProx(Regularizer):
         weight = value_at(self.weight, moment.iteration, moment.iterations) / 255
         if weight <= 0:
             return pixels
-        vertical, horizontal = moment.recall("tv_prox", 6).split(3, 1)
-        for _ in range(self.sweeps):
-            smooth = pixels + divergence(vertical, horizontal)
-            down, right = differences(smooth)
-            vertical, horizontal = vertical.add(down, alpha=_STEP), horizontal.add(right, alpha=_STEP)
-            norm = (vertical.square().sum(1, keepdim=True) + horizontal.square().sum(1, keepdim=True)).sqrt()
-            shrink = norm.div_(weight).clamp_min_(1)
-            vertical, horizontal = vertical.div_(shrink), horizontal.div_(shrink)
-        moment.remember("tv_prox", torch.cat([vertical, horizontal], 1))
-        return pixels + divergence(vertical, horizontal)
+        duals = moment.recall("tv_prox", 6)
+        smooth = torch.empty_like(pixels)
+        for part in zip(*(whole.split(_at_once(pixels)) for whole in (smooth, pixels, duals)), strict=True):
+            denoise(*part, weight, self.sweeps)
+        moment.remember("tv_prox", duals)
+        return smooth
 
 
-def differences(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return forward differences down and to the right, (n, c, h, w) each, zero at the last row or column."""
-    down, right = torch.zeros_like(pixels), torch.zeros_like(pixels)
-    torch.sub(pixels[..., 1:, :], pixels[..., :-1, :], out=down[..., :-1, :])
-    torch.sub(pixels[..., 1:], pixels[..., :-1], out=right[..., :-1])
-    return down, right
+def denoise(smooth: Tensor, pixels: Tensor, duals: Tensor, weight: float, sweeps: int) -> None:
+    """Write argmin_u ½‖u − pixels‖² + weight·TV(u) into `smooth`, from `duals`, which are brought up to date.
+
+    Args:
+        smooth: (n, c, h, w), overwritten.
+        pixels: (n, c, h, w).
+        duals: (n, 2c, h, w): of the differences down, then to the right; changed.
+        weight: in units of the pixels.
+        sweeps: steps of projected gradient ascent.
+
+    """
+    vertical, horizontal = duals.split(pixels.shape[1], 1)
+    length = torch.empty_like(pixels)
+    for _ in range(sweeps):
+        add_divergence(smooth, pixels, vertical, horizontal)
+        vertical[..., :-1, :].add_(smooth[..., 1:, :], alpha=_STEP).sub_(smooth[..., :-1, :], alpha=_STEP)
+        horizontal[..., :-1].add_(smooth[..., 1:], alpha=_STEP).sub_(smooth[..., :-1], alpha=_STEP)
+        torch.mul(vertical, vertical, out=length).addcmul_(horizontal, horizontal)
+        shrink = length.sum(1, keepdim=True).sqrt_().div_(weight).clamp_min_(1).reciprocal_()
+        duals.mul_(shrink)
+    add_divergence(smooth, pixels, vertical, horizontal)
 
 
-def divergence(vertical: Tensor, horizontal: Tensor) -> Tensor:
-    """Return the divergence of a field, minus the transpose of `differences`."""
-    result = vertical + horizontal
-    result[..., 1:, :] -= vertical[..., :-1, :]
-    result[..., 1:] -= horizontal[..., :-1]
-    result[..., -1, :] -= vertical[..., -1, :]
-    result[..., -1] -= horizontal[..., -1]
-    return result
+def add_divergence(result: Tensor, pixels: Tensor, vertical: Tensor, horizontal: Tensor) -> None:
+    """Write pixels + the divergence of a field into `result`: minus the transpose of forward differences.
+
+    The last row's difference down and the last column's to the right are none: what the field has there is not used.
+    """
+    result.copy_(pixels)
+    result[..., :-1, :].add_(vertical[..., :-1, :])
+    result[..., 1:, :].sub_(vertical[..., :-1, :])
+    result[..., :-1].add_(horizontal[..., :-1])
+    result[..., 1:].sub_(horizontal[..., :-1])
+
+
+def _at_once(pixels: Tensor) -> int:
+    """Return how many images to work on together: on a CPU few enough to stay in its cache."""
+    return IN_CACHE if pixels.device.type == "cpu" else max(1, len(pixels))

@@ -14,10 +14,12 @@ from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
 from mfv.regularizers.base import Regularizer
+from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.randomness import Randomness, facet_generator
-from mfv.rendering.window import cut, paste, window_offsets
+from mfv.rendering.window import cut, paste, spread, window_offsets
 
+ALL = slice(None)
 AVERAGE = "average"  # where the memory keeps the mean of the last steps' images
 
 
@@ -85,6 +87,7 @@ class ActivationMaximizer(nn.Module):
         self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
         self.memory: dict[str, Tensor] = {}
         self._randomness = Randomness(seed, facets, recipe.steps)
+        self._at_once: int | None = None  # images in a pass, where the recipe leaves that to the machine
 
     def step(self, optimizer: Steps, step: int) -> None:
         """Make one step: forward, backward to the parameters, normalize, move, regularize."""
@@ -95,19 +98,15 @@ class ActivationMaximizer(nn.Module):
         if not len(self.facets):  # a process without images: it only keeps count
             optimizer.step()
             return
-        moment = self._moment(octave, iteration, step)
+        batches = [self._moment(octave, iteration, step, rows) for rows in self._batches(index)]
 
-        image = self.recipe.parameterization.decode(self.canvas)
-        pixels = cut(image.detach(), moment.offsets, moment.size).requires_grad_(True)
-        gradient = self._gradient(pixels, index, moment)
-        for regularizer in octave.regularizers:
-            gradient = regularizer.gradient(gradient, moment)
-        self.canvas.grad = self._pulled_back(gradient, image, moment)
+        self.canvas.grad = joined([self._gradient(index, moment) for moment in batches])
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.step_size(step)
         optimizer.step()
         self.canvas.grad = None
-        self._project(moment)
+        for moment in batches:
+            self._project(moment)
         self._average(step)
 
     def run(self) -> Tensor:
@@ -126,7 +125,22 @@ class ActivationMaximizer(nn.Module):
         with torch.no_grad():
             return self.recipe.parameterization.decode(self.canvas).detach()
 
-    def _gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
+    def _gradient(self, index: int, moment: _Present) -> Tensor:
+        """Return a batch's gradient with respect to its parameters, as the step follows it."""
+        canvas = self.canvas.detach()[moment.rows].requires_grad_(True)
+        image = self.recipe.parameterization.decode(canvas)
+        pixels = cut(image.detach(), moment.offsets, moment.size).requires_grad_(True)
+        gradient = self._pixel_gradient(pixels, index, moment)
+        for regularizer in moment.octave.regularizers:
+            gradient = regularizer.gradient(gradient, moment)
+        if image is canvas:  # pixels: the mean is over those in view
+            gradient = normalize(gradient) if moment.octave.normalize else gradient
+            return spread(gradient, image, moment.offsets)
+        gradient = spread(gradient, image, moment.offsets)
+        (gradient,) = torch.autograd.grad(image, canvas, gradient)
+        return normalize(gradient) if moment.octave.normalize else gradient
+
+    def _pixel_gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
         objective = self.objectives[index]
         assert isinstance(objective, Objective)
         shown = pixels
@@ -134,38 +148,30 @@ class ActivationMaximizer(nn.Module):
             shown = regularizer.transform(shown, moment)
         if shown.shape[-1] != self.input_size:  # transforms may leave more or less of it than they were given
             shown = F.interpolate(shown, (self.input_size, self.input_size), mode="bilinear", align_corners=False)
-        facets, count = self.facets, len(pixels)
+        facets, count = moment.facets, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
-        layers = dict.fromkeys((*objective.layers, *(self.watch.layers if self.watch else ())))
-        activations = self.model.activations(shown.contiguous(memory_format=torch.channels_last), list(layers))
+        shown = shown.contiguous(memory_format=torch.channels_last)
+        activations = self.model.activations(shown, self._layers(index))
         progress = moment.step / max(1, self.recipe.steps - 1)
         values = objective(activations, facets, progress)[:count]
         watched = self.watch(activations, facets, progress)[:count] if self.watch else values
-        self.curves[moment.step] = watched.detach()
+        self.curves[moment.step, moment.rows] = watched.detach()
         for regularizer in moment.octave.regularizers:
             values = values - regularizer.penalty(pixels, moment)
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
-
-    def _pulled_back(self, gradient: Tensor, image: Tensor, moment: _Present) -> Tensor:
-        """Return the gradient with respect to the parameters, from that with respect to the pixels in view."""
-        if image is self.canvas:  # pixels: the mean is over those in view
-            gradient = normalize(gradient) if moment.octave.normalize else gradient
-            return paste(torch.zeros_like(image), gradient, moment.offsets)
-        gradient = paste(torch.zeros_like(image), gradient, moment.offsets)
-        (gradient,) = torch.autograd.grad(image, self.canvas, gradient)
-        return normalize(gradient) if moment.octave.normalize else gradient
 
     @torch.no_grad()
     def _project(self, moment: _Present) -> None:
         parameterization, regularizers = self.recipe.parameterization, moment.octave.regularizers
         if parameterization.bounded and not any(map(projects, regularizers)):
             return
-        image = parameterization.decode(self.canvas)
+        canvas = self.canvas[moment.rows]
+        image = parameterization.decode(canvas)
         window = cut(image, moment.offsets, moment.size).clamp(0, 1)
         for regularizer in regularizers:
             window = regularizer.project(window, moment)
-        self.canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
+        canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
 
     def _average(self, step: int) -> None:
         """Take the image into the average of the last steps' images."""
@@ -173,7 +179,7 @@ class ActivationMaximizer(nn.Module):
         if count == 1:
             self.memory[AVERAGE] = self.pixels().clone()
         elif count > 1:
-            self.memory[AVERAGE] += (self.pixels() - self.memory[AVERAGE]) / count
+            self.memory[AVERAGE].lerp_(self.pixels(), 1 / count)
 
     def _start(self, starts: Tensor) -> Tensor:
         size = self.recipe.octaves[0].canvas_size(self.input_size)
@@ -200,11 +206,29 @@ class ActivationMaximizer(nn.Module):
             self.memory.clear()
             optimizer.state.clear()
 
-    def _moment(self, octave: Octave, iteration: int, step: int) -> _Present:
+    def _layers(self, index: int) -> list[str]:
+        """Return the layers whose activations an octave's objective, and what is watched, want."""
+        objective = self.objectives[index]
+        return list(dict.fromkeys((*objective.layers, *(self.watch.layers if self.watch else ()))))
+
+    def _batches(self, index: int) -> list[slice]:
+        """Return the rows that pass through the network together."""
+        count, size = len(self.facets), self.recipe.batch_size
+        if size == "auto":
+            if self._at_once is None:
+                layers = dict.fromkeys(
+                    layer for octave in range(len(self.objectives)) for layer in self._layers(octave)
+                )
+                self._at_once = images_at_once(self.model, list(layers), self.input_size)
+            size = self._at_once
+        return even_slices(count, size)
+
+    def _moment(self, octave: Octave, iteration: int, step: int, rows: slice = ALL) -> _Present:
         size = (self.input_size, self.input_size)
         room = octave.canvas_size(self.input_size) - self.input_size
-        draws = self._randomness.normal("jitter", 2, step, self.canvas.device)
-        return _Present(self, octave, iteration, step, size, window_offsets(draws, (room, room), octave.jitter))
+        draws = self._randomness.normal("jitter", 2, step, self.canvas.device)[rows]
+        offsets = window_offsets(draws, (room, room), octave.jitter)
+        return _Present(self, octave, iteration, step, size, offsets, rows)
 
 
 @dataclass(frozen=True)
@@ -217,6 +241,7 @@ class _Present:
     step: int
     size: tuple[int, int]
     offsets: Tensor
+    rows: slice  # of the batch, among all images
 
     @property
     def iterations(self) -> int:
@@ -228,33 +253,41 @@ class _Present:
 
     @property
     def facets(self) -> Tensor:
-        return self.maximizer.facets
+        return self.maximizer.facets[self.rows]
 
     def uniform(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)
+        return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)[self.rows]
 
     def normal(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)
+        return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)[self.rows]
 
     def recall(self, key: str, channels: int) -> Tensor:
         return cut(self._memory(key, channels), self.offsets, self.size)
 
     def remember(self, key: str, memory: Tensor) -> None:
-        self.maximizer.memory[key] = paste(self._memory(key, memory.shape[1]), memory, self.offsets)
+        kept = self._memory(key, memory.shape[1])
+        if memory.data_ptr() != kept.data_ptr():  # else it was changed in place
+            kept.copy_(paste(kept, memory, self.offsets))
 
     def _memory(self, key: str, channels: int) -> Tensor:
         if key not in self.maximizer.memory:
             side = self.octave.canvas_size(self.maximizer.input_size)
-            self.maximizer.memory[key] = self.maximizer.canvas.new_zeros(len(self.offsets), channels, side, side)
-        return self.maximizer.memory[key]
+            count = len(self.maximizer.facets)
+            self.maximizer.memory[key] = self.maximizer.canvas.new_zeros(count, channels, side, side)
+        return self.maximizer.memory[key][self.rows]
 
 
 def normalize(gradient: Tensor) -> Tensor:
     """Divide each image's gradient by its mean absolute value; a zero gradient stays zero (PAPER.md, step 3)."""
-    # In double precision, as the order of the sum follows from the batch's size.
-    of_image = tuple(range(1, gradient.ndim))
-    scale = gradient.abs().mean(of_image, keepdim=True, dtype=torch.float64).to(gradient.dtype)
-    return gradient / torch.where(scale > 0, scale, torch.ones_like(scale))
+    # Sums of lines in double precision, as their order follows from the batch's size.
+    lines = torch.linalg.vector_norm(gradient, 1, dim=-1).flatten(1)
+    scale = (lines.sum(1, dtype=torch.float64) / gradient[0].numel()).to(gradient.dtype)
+    return gradient / torch.where(scale > 0, scale, 1).view(-1, *[1] * (gradient.ndim - 1))
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return the parts as one tensor, a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def projects(regularizer: Regularizer) -> bool:

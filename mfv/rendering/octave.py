@@ -15,6 +15,7 @@ from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
 from mfv.schedules import Schedule, value_at
 
+AUTO = "auto"
 STARTS = ("mean", "contrast", "noise", "image", "gray")
 
 
@@ -72,6 +73,8 @@ class Recipe:
         average: the share (0–1) of the last octave's steps whose images are averaged into the result; 0 takes
             the last image as it is. What every step repaints at random cancels out, what all agree on stays
             (Polyak & Juditsky 1992).
+        batch_size: images that pass through the network at once; "auto" for as many as fit
+            (`mfv.rendering.batching`). It changes time and memory, not the images.
 
     """
 
@@ -82,6 +85,7 @@ class Recipe:
     momentum: float = 0.0
     parameterization: Parameterization = field(default_factory=Pixels)
     average: float = 0.0
+    batch_size: int | str = AUTO
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
@@ -100,6 +104,9 @@ class Recipe:
             raise MfvError(f"render.parameterization is {self.parameterization!r}, not a Parameterization")
         if not 0 <= self.average <= 1:
             raise MfvError(f"render.average is {self.average}; it is a share of the steps, from 0 to 1")
+        size = self.batch_size
+        if size != AUTO and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise MfvError(f"render.batch_size is {size!r}; it is a number of images, at least 1, or {AUTO}")
 
     @property
     def steps(self) -> int:

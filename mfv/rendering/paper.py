@@ -12,7 +12,7 @@ from mfv.objectives.unit import UnitActivation
 from mfv.regularizers.base import Regularizer
 from mfv.regularizers.center_mask import CenterMask
 from mfv.regularizers.tv_bregman import TVBregman
-from mfv.rendering.octave import Octave, Recipe
+from mfv.rendering.octave import AUTO, Octave, Recipe
 from mfv.schedules import Linear, Released, Schedule
 
 SCHEMES = ("reference", "intended")
@@ -44,7 +44,12 @@ class PaperOctave:
     margin: int = 0
 
 
-def paper_recipe(octaves: Sequence[PaperOctave | dict], scheme: str = "reference", start: str = "mean") -> Recipe:
+def paper_recipe(
+    octaves: Sequence[PaperOctave | dict],
+    scheme: str = "reference",
+    start: str = "mean",
+    batch_size: int | str = AUTO,
+) -> Recipe:
     """Return the recipe for a table of octaves.
 
     Args:
@@ -54,12 +59,13 @@ def paper_recipe(octaves: Sequence[PaperOctave | dict], scheme: str = "reference
             (integer division), and a step over the masked gradient's mean over ALL pixels.
             "intended" runs linear schedules and takes that mean over the open pixels only.
         start: "mean", "noise" (N(175, 8), the paper's) or "image".
+        batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
     if scheme not in SCHEMES:
         raise MfvError(f"render.scheme is {scheme!r}; it is one of {', '.join(SCHEMES)}")
     rows = [row if isinstance(row, PaperOctave) else PaperOctave(**row) for row in octaves]
-    return Recipe(tuple(_octave(row, scheme) for row in rows), start=start)
+    return Recipe(tuple(_octave(row, scheme) for row in rows), start=start, batch_size=batch_size)
 
 
 def _octave(row: PaperOctave, scheme: str) -> Octave:

@@ -10,7 +10,7 @@ from mfv.errors import MfvError
 from mfv.objectives.base import Objective, WeightedSum
 from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
-from mfv.rendering.octave import Octave, Recipe
+from mfv.rendering.octave import AUTO, Octave, Recipe
 from mfv.schedules import Schedule
 
 _SETTINGS = tuple(field.name for field in fields(Octave))
@@ -30,6 +30,7 @@ def one_octave_recipe(
     scale: float = 1.0,
     jitter: float | None = None,
     average: float = 0.0,
+    batch_size: int | str = AUTO,
 ) -> Recipe:
     """Return a recipe of one octave from named objectives and regularizers.
 
@@ -47,6 +48,7 @@ def one_octave_recipe(
         scale: the canvas's side over the network's input.
         jitter: the spread of the network's view on a larger canvas, as a share of the room that there is.
         average: the share of the steps, at the end, whose images are averaged into the result.
+        batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
     parts = {name: part for name, part in objectives.items() if part and part["weight"] != 0}
@@ -66,6 +68,7 @@ def one_octave_recipe(
         optimizer=optimizer,
         parameterization=parameterization or Pixels(),
         average=average,
+        batch_size=batch_size,
     )
 
 
@@ -77,6 +80,7 @@ def octaves_recipe(
     parameterization: Parameterization | None = None,
     optimizer: str = "sgd",
     average: float = 0.0,
+    batch_size: int | str = AUTO,
 ) -> Recipe:
     """Return a recipe from named octaves, in their order.
 
@@ -89,6 +93,7 @@ def octaves_recipe(
         parameterization: what the optimizer moves; by default the pixels.
         optimizer: "sgd" or "adam".
         average: the share of the last octave's steps whose images are averaged into the result.
+        batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
     return Recipe(
@@ -99,6 +104,7 @@ def octaves_recipe(
         parameterization=parameterization or Pixels(),
         optimizer=optimizer,
         average=average,
+        batch_size=batch_size,
     )
 
 

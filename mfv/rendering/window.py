@@ -34,6 +34,13 @@ def paste(canvas: Tensor, window: Tensor, offsets: Tensor) -> Tensor:
     return pasted.permute(0, 3, 1, 2).contiguous()
 
 
+def spread(window: Tensor, canvas: Tensor, offsets: Tensor) -> Tensor:
+    """Return each image's window in its place on an empty canvas of the given one's size."""
+    if canvas.shape[-2:] == window.shape[-2:]:
+        return window
+    return paste(torch.zeros_like(canvas), window, offsets)
+
+
 def _places(canvas: Tensor, offsets: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     image = torch.arange(len(canvas), device=canvas.device)[:, None, None]
     rows = offsets[:, 0, None, None] + torch.arange(size[0], device=canvas.device)[None, :, None]

@@ -1,0 +1,59 @@
+"""How many images pass through the network at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mfv.models.target import TargetModel
+
+ON_CPU = 1 << 30  # bytes: more images at once are no faster there
+OF_GPU = 0.6  # share of the free memory; the rest is for the images, their optimizer and the library's workspace
+OVERHEAD = 1.5  # what a pass needs beyond what it keeps
+
+
+def images_at_once(model: TargetModel, layers: Sequence[str], size: int) -> int:
+    """Return how many images' gradients fit into memory together, at least 2.
+
+    Args:
+        model: the prepared network.
+        layers: whose activations are asked for.
+        size: the side of what the network is shown.
+
+    """
+    need = OVERHEAD * kept_bytes(model, layers, size)
+    return max(2, int(free_bytes(model.mean.device) / max(1.0, need)))
+
+
+def kept_bytes(model: TargetModel, layers: Sequence[str], size: int) -> float:
+    """Return the bytes per image that a forward pass keeps for the backward pass."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    pixels = torch.zeros(2, 3, size, size, device=model.mean.device).contiguous(memory_format=torch.channels_last)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        activations = model.activations(pixels.requires_grad_(True), layers)
+        del activations
+    return sum(kept.values()) / len(pixels)
+
+
+def free_bytes(device: torch.device) -> float:
+    """Return the bytes that a batch may take."""
+    if device.type == "cuda":
+        return OF_GPU * torch.cuda.mem_get_info(device)[0]
+    return ON_CPU
+
+
+def even_slices(count: int, size: int) -> list[slice]:
+    """Return slices of at most `size` rows, as few and as even as can be, that cover `count` rows."""
+    parts = -(-count // size)
+    edges = [count * part // parts for part in range(parts + 1)] if parts else []
+    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
