@@ -37,8 +37,9 @@ class TVProx(Regularizer):
             return pixels
         duals = moment.recall("tv_prox", 6)
         smooth = torch.empty_like(pixels)
-        for part in zip(*(whole.split(_at_once(pixels)) for whole in (smooth, pixels, duals)), strict=True):
-            denoise(*part, weight, self.sweeps)
+        parts = [whole.split(_at_once(pixels)) for whole in (smooth, pixels, duals)]
+        for result, image, dual in zip(*parts, strict=True):
+            denoise(result, image, dual, weight, self.sweeps)
         moment.remember("tv_prox", duals)
         return smooth
 

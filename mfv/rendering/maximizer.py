@@ -87,7 +87,7 @@ class ActivationMaximizer(nn.Module):
         self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
         self.memory: dict[str, Tensor] = {}
         self._randomness = Randomness(seed, facets, recipe.steps)
-        self._at_once: int | None = None  # images in a pass, where the recipe leaves that to the machine
+        self._at_once: int | None = None  # images in a pass, once they are counted
 
     def step(self, optimizer: Steps, step: int) -> None:
         """Make one step: forward, backward to the parameters, normalize, move, regularize."""
@@ -98,7 +98,7 @@ class ActivationMaximizer(nn.Module):
         if not len(self.facets):  # a process without images: it only keeps count
             optimizer.step()
             return
-        batches = [self._moment(octave, iteration, step, rows) for rows in self._batches(index)]
+        batches = [self._moment(octave, iteration, step, rows) for rows in self._batches()]
 
         self.canvas.grad = joined([self._gradient(index, moment) for moment in batches])
         for group in optimizer.param_groups:
@@ -208,20 +208,17 @@ class ActivationMaximizer(nn.Module):
 
     def _layers(self, index: int) -> list[str]:
         """Return the layers whose activations an octave's objective, and what is watched, want."""
-        objective = self.objectives[index]
-        return list(dict.fromkeys((*objective.layers, *(self.watch.layers if self.watch else ()))))
+        valued = [self.objectives[index], *([self.watch] if self.watch else [])]
+        return list(dict.fromkeys(layer for part in valued if isinstance(part, Objective) for layer in part.layers))
 
-    def _batches(self, index: int) -> list[slice]:
+    def _batches(self) -> list[slice]:
         """Return the rows that pass through the network together."""
-        count, size = len(self.facets), self.recipe.batch_size
-        if size == "auto":
-            if self._at_once is None:
-                layers = dict.fromkeys(
-                    layer for octave in range(len(self.objectives)) for layer in self._layers(octave)
-                )
-                self._at_once = images_at_once(self.model, list(layers), self.input_size)
-            size = self._at_once
-        return even_slices(count, size)
+        if self._at_once is None:
+            layers = dict.fromkeys(layer for index in range(len(self.objectives)) for layer in self._layers(index))
+            given = self.recipe.batch_size
+            whole = images_at_once(self.model, list(layers), self.input_size) if isinstance(given, str) else given
+            self._at_once = whole
+        return even_slices(len(self.facets), self._at_once)
 
     def _moment(self, octave: Octave, iteration: int, step: int, rows: slice = ALL) -> _Present:
         size = (self.input_size, self.input_size)

