@@ -353,7 +353,7 @@ class Peer(Painter):
 
 
 def peers_environment(directory: Path) -> Path:
-    """Return the Python of an environment with the peers; it has PyTorch from this one, which their pins would replace."""
+    """Return the Python of an environment with the peers; PyTorch it has from this one, as their pins are old."""
     python = directory / "bin" / "python"
     done = directory / "installed"
     if not done.exists():

@@ -63,7 +63,9 @@ def torch_dreams(network: nn.Module, unit: int, count: int, size: int) -> Paint:
 
     def paint(steps: int) -> Tensor:
         batch = BatchedAutoImageParam(batch_size=count, height=size, width=size, device="cpu")
-        done = dreamer.render([network.classifier[1]], image_parameter=batch, iters=steps, custom_func=objective)
+        done = dreamer.render(
+            [network.get_submodule("classifier.1")], image_parameter=batch, iters=steps, custom_func=objective
+        )
         return torch.stack([image.to_chw_tensor() for image in done])
 
     return paint

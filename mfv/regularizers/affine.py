@@ -32,13 +32,13 @@ class RandomAffine(Regularizer):
     shift: float = 0.05
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
-        """Return one random view of each image, as large as the network wants it, bilinear, with reflected borders."""
+        """Return one random view of each image, bilinear, with reflected borders."""
         draws = moment.uniform("affine", 4)
         angle = (2 * draws[:, 0] - 1) * math.radians(self.rotation)
         scale = self.smallest + (self.largest - self.smallest) * draws[:, 1]
         shift = (2 * draws[:, 2:4] - 1) * self.shift
         cosine, sine = scale * angle.cos(), scale * angle.sin()
-        rows, columns = (centers(side, pixels) for side in moment.view)
+        rows, columns = (centers(side, pixels) for side in pixels.shape[-2:])
         grid = pixels.new_empty(len(pixels), len(rows), len(columns), 2)
         for axis, (across, down) in enumerate(((cosine, -sine), (sine, cosine))):
             begin = down[:, None] * rows + shift[:, axis, None]

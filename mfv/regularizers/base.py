@@ -21,11 +21,6 @@ class Moment(Protocol):
         ...
 
     @property
-    def view(self) -> tuple[int, int]:
-        """Height and width, in pixels, of what the network will be shown."""
-        ...
-
-    @property
     def mean_color(self) -> Tensor:
         """The model's own mean colour (1, 3, 1, 1) in [0, 1]: what is zero for the network."""
         ...

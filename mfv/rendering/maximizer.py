@@ -146,8 +146,8 @@ class ActivationMaximizer(nn.Module):
         shown = pixels
         for regularizer in moment.octave.regularizers:
             shown = regularizer.transform(shown, moment)
-        if shown.shape[-2:] != moment.view:  # transforms may leave more or less of it than they were given
-            shown = F.interpolate(shown, moment.view, mode="bilinear", align_corners=False)
+        if shown.shape[-2:] != moment.size:  # transforms may leave more or less of it than they were given
+            shown = F.interpolate(shown, moment.size, mode="bilinear", align_corners=False)
         facets, count = moment.facets, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
@@ -239,11 +239,6 @@ class _Present:
     size: tuple[int, int]
     offsets: Tensor
     rows: slice  # of the batch, among all images
-
-    @property
-    def view(self) -> tuple[int, int]:
-        height, width = (max(1, round(side * self.octave.resolution)) for side in self.size)
-        return height, width
 
     @property
     def iterations(self) -> int:

@@ -34,8 +34,6 @@ class Octave:
         regularizers: applied in this order.
         normalize: whether each image's gradient is divided by its mean absolute value; else a step
             is as long as the gradient is large.
-        resolution: the side of what the network is shown, as a share of its input's (0–1): less is faster. The
-            image keeps its size.
 
     """
 
@@ -46,15 +44,12 @@ class Octave:
     objective: Objective = field(default_factory=UnitActivation)
     regularizers: tuple[Regularizer, ...] = ()
     normalize: bool = True
-    resolution: float = 1.0
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
             raise MfvError(f"an octave has {self.iterations} iterations; it needs at least 1")
         if self.scale < 1:
             raise MfvError(f"an octave's scale is {self.scale}; the canvas cannot be smaller than the input: use ≥ 1")
-        if not 0 < self.resolution <= 1:
-            raise MfvError(f"an octave's resolution is {self.resolution}; it is a share of the input's, up to 1")
         object.__setattr__(self, "regularizers", tuple(self.regularizers))
 
     def canvas_size(self, input_size: int) -> int:

@@ -30,7 +30,6 @@ def one_octave_recipe(
     scale: float = 1.0,
     jitter: float | None = None,
     average: float = 0.0,
-    resolution: float = 1.0,
     batch_size: int | str = AUTO,
 ) -> Recipe:
     """Return a recipe of one octave from named objectives and regularizers.
@@ -49,7 +48,6 @@ def one_octave_recipe(
         scale: the canvas's side over the network's input.
         jitter: the spread of the network's view on a larger canvas, as a share of the room that there is.
         average: the share of the steps, at the end, whose images are averaged into the result.
-        resolution: the side of what the network is shown, as a share of its input's.
         batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
@@ -61,7 +59,7 @@ def one_octave_recipe(
             raise MfvError(f"render.objectives.{name}.objective is {part['objective']!r}, not an Objective")
     objective = WeightedSum([part["objective"] for part in parts.values()], [part["weight"] for part in parts.values()])
     chosen = tuple(regularizer for regularizer in regularizers.values() if regularizer is not None)
-    octave = Octave(iterations, step, scale, jitter, objective, chosen, normalize, resolution)
+    octave = Octave(iterations, step, scale, jitter, objective, chosen, normalize)
     return Recipe(
         (octave,),
         start=start,
