@@ -29,7 +29,7 @@ class MachineConfig:
     accelerator: str = MISSING
     devices: Any = MISSING  # a number, or "auto"
     num_nodes: int = MISSING
-    workers: int = MISSING
+    workers: Any = MISSING  # a number, or "auto"
     batch_size: int = MISSING
     progress: bool = MISSING
 

@@ -52,7 +52,7 @@ class Machine:
         accelerator: as Lightning's Trainer takes it: auto, cpu, gpu, mps …
         devices: how many; the facets are spread over them.
         num_nodes: how many machines.
-        workers: processes that decode images; 0 decodes in the main one.
+        workers: processes that decode images; 0 decodes in the main one, "auto" as `collect` says.
         batch_size: images per forward pass of the collection.
         progress: whether to show bars.
 
@@ -61,7 +61,7 @@ class Machine:
     accelerator: str = "auto"
     devices: int | str = 1
     num_nodes: int = 1
-    workers: int = 0
+    workers: int | str = "auto"
     batch_size: int = 32
     progress: bool = True
 

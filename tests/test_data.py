@@ -490,7 +490,8 @@ def test_loader_collects_bad_images_and_goes_on(mixed: FolderImages, workers: in
     for batch in batches:
         assert batch.indices.dtype == torch.int64
         assert batch.pixels.shape == (len(batch.indices), 3, 32, 32)
-        shade = batch.pixels.mean(dim=(2, 3))[:, 0] * 255
+        assert batch.pixels.dtype == torch.uint8
+        shade = batch.pixels.float().mean(dim=(2, 3))[:, 0]
         torch.testing.assert_close(shade, batch.indices * 10.0, atol=2, rtol=0)
     with pytest.raises(MfvError, match="3 of 20") as error:
         check_bad_share(bad, 20, mixed.max_bad_share)

@@ -11,13 +11,17 @@ from torch.utils.data import DataLoader, Subset
 
 from mfv.activations.store import ActivationStore, Skipped, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
-from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate
+from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate, processors
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
+from mfv.errors import MfvError
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.progress import StageBar, quiet_lightning
+
+AUTO = "auto"
+MOST_WORKERS = 8
 
 logger = logging.getLogger("mfv")
 
@@ -55,7 +59,8 @@ class Collector(LightningModule):
         values, positions, codes = empty, None, empty
         if len(batch.indices):
             layers = [self.layer, self.model.code_layer]
-            activations = self.model.activations(batch.pixels.contiguous(memory_format=torch.channels_last), layers)
+            pixels = batch.pixels.float().div_(255)
+            activations = self.model.activations(pixels.contiguous(memory_format=torch.channels_last), layers)
             if self.interior and self.position in (None, "max"):
                 values, positions = interior_values(activations[self.layer], self.interior, self.position)
             else:
@@ -67,6 +72,19 @@ class Collector(LightningModule):
             check_bad_share(bad, len(self.source), self.source.max_bad_share)
 
 
+def loader_workers(workers: int | str, accelerator: str) -> int:
+    """Return how many processes decode.
+
+    On a CPU decoding and the forward pass share the processors: another process would not add any.
+    """
+    if workers == AUTO:
+        on_cpu = accelerator == "cpu" or not torch.accelerator.is_available()
+        return 0 if on_cpu else min(MOST_WORKERS, processors())
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
+        raise MfvError(f"machine.workers is {workers!r}; it is a number of processes, 0 or more, or {AUTO}")
+    return workers
+
+
 def collect(
     model: TargetModel,
     layer: str,
@@ -76,7 +94,7 @@ def collect(
     position: str | None = None,
     interior: tuple[int, int] | None = None,
     batch_size: int = 32,
-    workers: int = 0,
+    workers: int | str = AUTO,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> ActivationStore:
@@ -91,7 +109,8 @@ def collect(
         position: where in a map a unit's value is read.
         interior: the rows and columns of the map in which its largest value is looked for; None for all.
         batch_size: images per forward pass.
-        workers: processes that decode; 0 decodes in this one.
+        workers: processes that decode; 0 decodes in this one, by as many threads as there are processors.
+            "auto" is 0 where the network computes on the CPU too, else up to eight.
         accelerator: as Lightning's Trainer takes it.
         progress: whether to show a bar.
 
@@ -117,7 +136,7 @@ def collect(
         loader = DataLoader(
             Subset(Images(source, preprocess), range(store.done, store.rows)),
             batch_size=batch_size,
-            num_workers=workers,
+            num_workers=loader_workers(workers, accelerator),
             collate_fn=collate,
             persistent_workers=False,
         )

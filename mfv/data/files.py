@@ -18,6 +18,8 @@ EXTENSIONS = ("avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "pgm", "png", 
 class FileImages(ImageSource):
     """Image files by their path below a root."""
 
+    concurrent = True
+
     def __init__(
         self,
         name: str,

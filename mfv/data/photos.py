@@ -62,6 +62,8 @@ class PhotoCrops(ImageSource):
 
     """
 
+    concurrent = True
+
     def __init__(
         self,
         scales: Sequence[float] = (1.0, 0.8, 0.65, 0.5, 0.4, 0.32),

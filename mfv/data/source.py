@@ -25,6 +25,8 @@ class ImageSource(Dataset[Image.Image], ABC):
 
     """
 
+    concurrent = False  # whether several threads may load images at once
+
     def __init__(
         self,
         name: str,

@@ -14,7 +14,12 @@ LONGEST = 16  # times as long as wide
 
 
 def to_tensor(image: Image.Image, size: int, resize: int) -> Tensor:
-    """Return the centre of an RGB picture as (3, size, size) float32 in [0, 1].
+    """Return the centre of an RGB picture as (3, size, size) float32 in [0, 1]: `square_bytes` over 255."""
+    return square_bytes(image, size, resize).contiguous().float().div_(255)
+
+
+def square_bytes(image: Image.Image, size: int, resize: int) -> Tensor:
+    """Return the centre of an RGB picture as (3, size, size) uint8.
 
     The short side is scaled to `resize` pixels (up or down; bilinear with antialiasing) and the centre
     square of `size` pixels is cut out, exactly as torchvision's Resize and CenterCrop do. Of pictures more
@@ -28,7 +33,7 @@ def to_tensor(image: Image.Image, size: int, resize: int) -> Tensor:
     left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
     scaled = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
     square = scaled.crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous().float().div_(255)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def crop_resized(pixels: Tensor, box: tuple[int, int, int, int], size: int) -> Tensor:
@@ -67,6 +72,10 @@ class Preprocess:
     def __call__(self, image: Image.Image) -> Tensor:
         """Return the picture's centre square."""
         return to_tensor(image, self.size, self.resize)
+
+    def bytes(self, image: Image.Image) -> Tensor:
+        """Return the same as (3, size, size) uint8, of which the other is a 255th."""
+        return square_bytes(image, self.size, self.resize)
 
     @property
     def description(self) -> str:
