@@ -1,0 +1,142 @@
+"""The prepared copy is the same function with fewer operations, whatever the network's shape."""
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from mfv.errors import MfvError
+from mfv.models.preparation import foldable, prepare
+from mfv.models.target import TargetModel
+from mfv.models.timm import efficientnet_lite
+from mfv.models.torchvision import torchvision_model
+
+
+def with_statistics(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Give the batch norms of an untrained network statistics that matter."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.bias):
+                tensor.data = 0.1 * torch.randn(tensor.shape, generator=generator)
+            for tensor in (module.running_var, module.weight):
+                tensor.data = 0.5 + torch.rand(tensor.shape, generator=generator)
+    return network.eval()
+
+
+def norms(model: TargetModel) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.network.modules())
+
+
+def check(model: TargetModel, layers: list[str], left: int) -> None:
+    """Compare outputs, layers and gradients of the prepared copy and the original; rounding flips no rectifier here."""
+    model = model.double()
+    prepared = prepare(model, keep=layers)
+    assert norms(prepared) == left
+    pixels = torch.rand(2, 3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(1)).double()
+    for layer in ["", *layers]:
+        given, gradients = [], []
+        for one in (model, prepared):
+            leaf = pixels.clone().requires_grad_(True)
+            value = one.activations(leaf, [layer])[layer]
+            given.append(value.detach())
+            gradients.append(torch.autograd.grad(value.square().mean(), leaf)[0])
+        for one, other in (given, gradients):
+            assert (one - other).abs().max() <= 1e-6 * one.abs().max(), layer
+
+
+@pytest.mark.parametrize(
+    ("build", "layers", "left"),
+    [
+        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.conv2"], 1),
+        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.bn1", "avgpool"], 1),
+        (lambda: torchvision.models.googlenet(num_classes=5, aux_logits=False, init_weights=False), ["inception4a"], 0),
+        (lambda: torchvision.models.vgg11_bn(num_classes=5), [], 0),
+    ],
+    ids=["resnet18-conv", "resnet18-norm", "googlenet", "vgg11_bn"],
+)
+def test_batch_norms_are_folded_wherever_a_convolution_feeds_them(build, layers: list[str], left: int) -> None:
+    torch.manual_seed(0)
+    check(TargetModel(with_statistics(build()), input_size=64), layers, left)
+
+
+def test_norms_before_their_convolutions_stay() -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=5)
+    before = norms(TargetModel(network))
+    model = TargetModel(with_statistics(network), input_size=64)
+    assert 0 < norms(prepare(model)) < before  # those between two convolutions fold, those after a concatenation do not
+    check(model, [], norms(prepare(model)))
+
+
+def test_the_networks_at_hand_lose_all_their_norms() -> None:
+    try:
+        models = [torchvision_model("mobilenet_v2"), efficientnet_lite(0)]
+    except MfvError as error:
+        pytest.skip(f"no weights: {error}")
+    for model in models:
+        prepared = prepare(model)
+        assert norms(prepared) == 0
+        pixels = torch.rand(2, 3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            assert torch.allclose(prepared(pixels), model(pixels), atol=1e-3)
+
+
+class Twice(nn.Module):
+    """A convolution called twice, one whose output goes two ways, one that is a neighbour only by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again, self.norm_again = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.forked, self.norm_forked = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.last, self.norm_last = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm_again(self.again(self.again(x)))
+        forked = self.forked(x)
+        return self.norm_last(self.last(self.norm_forked(forked) + forked)).mean((2, 3))
+
+
+def test_a_convolution_with_another_use_keeps_its_norm() -> None:
+    torch.manual_seed(0)
+    model = TargetModel(with_statistics(Twice()), input_size=16)
+    assert foldable(model.network) == [("last", "norm_last")]
+    check(model, [], 2)
+
+
+class Untraceable(nn.Module):
+    """Control flow that depends on the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.apart, self.norm = nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(x)
+        if x.sum() > 0:
+            x = self.norm(self.apart(x))
+        return x.mean((2, 3))
+
+
+def test_a_network_that_cannot_be_traced_is_folded_in_its_sequences() -> None:
+    torch.manual_seed(0)
+    model = TargetModel(with_statistics(Untraceable()), input_size=16)
+    check(model, [], 1)
+
+
+class Peeking(nn.Module):
+    """Reads its own batch norm, so that folding that one changes what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = getattr(self.body[1], "weight", None)
+        return self.body(x).mean((2, 3)) * (1 if scale is None else 2)
+
+
+def test_a_fold_that_changes_the_function_is_undone() -> None:
+    torch.manual_seed(0)
+    check(TargetModel(with_statistics(Peeking()), input_size=16), [], 1)
