@@ -5,22 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from mfv.discovery.selection import Selection
+from mfv.early import check_early
 from mfv.errors import MfvError
-from mfv.evaluation.offline import find_judge
-from mfv.experiment import Machine, run_experiment
-from mfv.models.units import resolve_unit
-from mfv.reports.loggers import close_loggers, log_table, make_loggers
-from mfv.reports.report import write_report
-from mfv.reports.summary import summary_table
-from mfv.structures import FacetSet
+
+if TYPE_CHECKING:
+    from mfv.structures import FacetSet
 
 # What may differ between a run and its resumption: it changes no image.
 FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "store")
@@ -43,15 +39,26 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     """
     directory = Path(directory)
     settings = _resolved(config)
+    check_early(settings)
     _claim(directory, settings)
 
+    # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
+    # is answered while Lightning, scikit-learn and FAISS are not there yet.
+    from mfv.models.units import resolve_unit
+
     model = _make(config.model, "model")
-    judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
-    source = _make(config.data, "data")
     layer = model.canonical(config.layer if config.layer is not None else model.default_layer)
     unit = resolve_unit(model, layer, config.unit if config.unit is not None else model.default_unit)
-    if config.facets < 1:
-        raise MfvError(f"facets={config.facets}: ask for at least 1")
+    source = _make(config.data, "data")
+
+    from mfv.discovery.selection import Selection
+    from mfv.evaluation.offline import find_judge
+    from mfv.experiment import Machine, run_experiment
+    from mfv.reports.loggers import close_loggers, log_table, make_loggers
+    from mfv.reports.report import write_report
+    from mfv.reports.summary import summary_table
+
+    judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
     logger.info("%s · %d facets · %d images of %s", unit, config.facets, len(source), source.name)
 
     loggers = make_loggers(config.logger.names, directory, settings, f"{config.name} {layer} {unit.index}", group)
@@ -140,7 +147,10 @@ def _claim(directory: Path, settings: dict[str, Any]) -> None:
 
 
 def _essential(settings: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: value for key, value in settings.items() if key not in FREE_KEYS}
+    essential = {key: value for key, value in settings.items() if key not in FREE_KEYS}
+    if isinstance(render := essential.get("render"), dict):
+        essential["render"] = {key: value for key, value in render.items() if key != "batch_size"}
+    return essential
 
 
 def _differences(one: Any, other: Any, place: str = "") -> Sequence[str]:

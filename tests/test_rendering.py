@@ -12,12 +12,13 @@ from torch import Tensor
 
 from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
+from mfv.errors import MfvError
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, render
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, batching, render
 
 STEPS = 20
 FACETS = 10
@@ -136,6 +137,50 @@ def growing_recipe() -> Recipe:
         momentum=0.5,
         average=0.8,
     )
+
+
+def test_batches_through_the_network_change_no_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    facets, size = [0, 1, 2], 2  # one image alone, and two
+    whole = maximizer(model, subject, starts, facets, growing_recipe())
+    batched = maximizer(model, subject, starts, facets, replace(growing_recipe(), batch_size=size))
+    assert (whole.run() - batched.run()).abs().max() <= 1e-4
+    assert torch.allclose(whole.curves, batched.curves, atol=1e-3)
+
+
+def test_a_batch_takes_what_fits(model: TargetModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare(model)
+    each = batching.kept_bytes(prepared, ["classifier.1"], model.input_size)
+    leaf = torch.zeros(4, 3, model.input_size, model.input_size).requires_grad_(True)
+    sizes: dict[int, int] = {}  # the slow twin: every output of a module, which autograd keeps or has passed on
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, _i, out: sizes.update({out.data_ptr(): out.numel() * out.element_size()})
+        )
+        for module in prepared.network.modules()
+        if not list(module.children())
+    ]
+    kept = prepared(leaf)
+    for hook in hooks:
+        hook.remove()
+    assert 0.5 * sum(sizes.values()) / 4 < each < 2 * sum(sizes.values()) / 4
+    del kept
+    monkeypatch.setattr(batching, "ON_CPU", 7.5 * batching.OVERHEAD * each)
+    assert batching.images_at_once(prepared, ["classifier.1"], model.input_size) == 7
+    monkeypatch.setattr(batching, "ON_CPU", 1)
+    assert batching.images_at_once(prepared, ["classifier.1"], model.input_size) == 2
+
+
+@pytest.mark.parametrize(("count", "size", "lengths"), [(10, 4, [3, 3, 4]), (4, 4, [4]), (1, 4, [1]), (0, 4, [])])
+def test_batches_are_few_and_even(count: int, size: int, lengths: list[int]) -> None:
+    slices = batching.even_slices(count, size)
+    assert [part.stop - part.start for part in slices] == lengths
+    assert [row for part in slices for row in range(count)[part]] == list(range(count))
+
+
+@pytest.mark.parametrize("size", [0, "all", 2.5, True])
+def test_a_batch_size_that_cannot_be_is_named(size: object) -> None:
+    with pytest.raises(MfvError, match=r"render\.batch_size"):
+        replace(growing_recipe(), batch_size=size)  # type: ignore[arg-type]
 
 
 def test_the_result_is_the_mean_of_the_last_images(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:

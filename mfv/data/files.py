@@ -55,17 +55,6 @@ def hash_files(root: Path, ids: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def existing_folder(root: str | Path, use: str) -> Path:
-    """Return the root as a path, "~" expanded; an error tells what the folder is for where it is none."""
-    if not str(root):
-        raise MfvError(f"data.root is empty; give the folder of {use}: data.root=/path/to/it")
-    path = Path(root).expanduser()
-    if path.is_dir():
-        return path
-    problem = "is a file" if path.exists() else "does not exist"
-    raise MfvError(f"data.root={path} {problem}; give the folder of {use}: data.root=/path/to/it")
-
-
 def find_images(root: Path, extensions: Collection[str] = EXTENSIONS, below: str = "") -> list[str]:
     """Return the paths of all image files under `root`/`below`, relative to `root`, sorted.
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from mfv.data.files import EXTENSIONS, FileImages, existing_folder, find_images
+from mfv.data.files import EXTENSIONS, FileImages, find_images
 from mfv.errors import MfvError
+from mfv.paths import existing_folder
 
 LABELS = ("auto", "folder", "none")
 _SYNSET = re.compile(r"n\d{8}(?![0-9A-Za-z])")  # starts "n02085620-Chihuahua" and "n03032252_103857.jpg"

@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from mfv.data.files import FileImages, existing_folder, find_images
+from mfv.data.files import FileImages, find_images
 from mfv.errors import MfvError
+from mfv.paths import existing_folder
 
 SPLITS = ("train", "val")
 KAGGLE = "ILSVRC/Data/CLS-LOC"  # where the Kaggle download keeps train and val

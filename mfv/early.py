@@ -1,0 +1,22 @@
+"""What can be said about a configuration before PyTorch is loaded, which takes seconds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mfv.errors import MfvError
+from mfv.paths import existing_folder
+
+FOLDERS = {  # data sets that are a folder of the user's, and what it holds
+    "mfv.data.FolderImages": "your images",
+    "mfv.data.ImageNetImages": "ImageNet, which holds train and val",
+}
+
+
+def check_early(settings: Mapping[str, Any]) -> None:
+    """Raise `MfvError` for a resolved configuration that cannot be: what costs nothing to find out."""
+    if settings["facets"] < 1:
+        raise MfvError(f"facets={settings['facets']}: ask for at least 1")
+    data = settings["data"]
+    use = FOLDERS.get(data.get("_target_", "")) if isinstance(data, Mapping) else None
+    if use and data.get("root") is not None:
+        existing_folder(data["root"], use)
