@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -58,10 +58,14 @@ class UnitSubject:
         return self.model.canonical(layer)
 
     def codes(self, layer: str) -> Tensor:
-        """Return the layer's mean activation (n, d) for each image; computed once."""
+        """Return the layer's mean activation (n, d) for each image; computed once, "codes" and "middle" together."""
         name = self.layer_name(layer)
         if name not in self._codes:
-            self._codes[name] = self.reduced(layer, as_codes)
+            usual = {self.layer_name("codes"), self.layer_name("middle")}
+            names = sorted(usual) if name in usual else [name]
+            parts = [{each: as_codes(maps[each]).cpu() for each in names} for maps in self._passes(names)]
+            for each in names:
+                self._codes[each] = torch.cat([part[each] for part in parts]).clone()
         return self._codes[name]
 
     def reduced(self, layer: str, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -81,12 +85,19 @@ class UnitSubject:
         return sums / sizes[:, None]
 
     def _batches(self, layer: str, function: Callable[[Tensor], Tensor]) -> Iterator[tuple[int, Tensor]]:
-        name, device = self.layer_name(layer), self.model.mean.device
-        for first in range(0, len(self.pixels), BATCH):
+        name = self.layer_name(layer)
+        for number, maps in enumerate(self._passes([name])):
             with torch.inference_mode():
-                batch = self.pixels[first : first + BATCH].to(device).float() / 255
-                values = function(self.model.activations(batch, [name])[name]).cpu()
-            yield first, values
+                values = function(maps[name]).cpu()
+            yield number * BATCH, values
+
+    def _passes(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Give the layers' activations, batch by batch of the images."""
+        for batch in self.pixels.split(BATCH):
+            with torch.inference_mode():
+                pixels = batch.to(self.model.mean.device).float().div_(255)
+                activations = self.model.activations(pixels, names)
+            yield activations
 
     def assignment(self) -> Tensor:
         """Return the facet of each image (n,)."""
