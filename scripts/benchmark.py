@@ -57,6 +57,7 @@ PRESETS = (
 )  # fmt: skip
 PEERS = ("torch-lucent==0.1.8", "dreamlens==0.1.1", "torch-dreams==4.0.0")
 PEERS_NEED = ("kornia==0.4.1", "opencv-python-headless", "decorator", "ipython")
+CODES = (5000, 1280)  # of `discover`: images, numbers each
 RECOGNIZED = 0.9  # share of the images whose first class, to the judge, is the unit's
 
 
@@ -116,18 +117,11 @@ class Bench:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that are asked for and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=[], help=f"of {', '.join(PARTS)}; by default all")
-    parser.add_argument("--on", nargs="*", default=[], help="overrides: model=… data=… layer=… unit=…")
-    parser.add_argument("--images", type=int, default=10, help="in a batch")
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each thing; their median counts")
-    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; by default its own choice")
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmark"))
-    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)  # what a process of its own does for `growth`
-    options = parser.parse_args(arguments)
+    commands = parser()
+    options = commands.parse_args(arguments)
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
-        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+        commands.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     if options.threads:
         torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -144,6 +138,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(markdown([row], header=len(rows) == 1), flush=True)
             save(options, rows)
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    commands = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands.add_argument("parts", nargs="*", default=[], help=f"of {', '.join(PARTS)}; by default all")
+    commands.add_argument("--on", nargs="*", default=[], help="overrides: model=… data=… layer=… unit=…")
+    commands.add_argument("--images", type=int, default=10, help="in a batch")
+    commands.add_argument("--rounds", type=int, default=7, help="measurements of each thing; their median counts")
+    commands.add_argument("--threads", type=int, default=0, help="of PyTorch; by default its own choice")
+    commands.add_argument("--out", type=Path, default=Path("outputs/benchmark"))
+    commands.add_argument("--only", nargs=3, help=argparse.SUPPRESS)  # what a process of its own does for `growth`
+    return commands
 
 
 def make_bench(options: argparse.Namespace) -> Bench:
@@ -452,15 +459,15 @@ def discovery(bench: Bench) -> list[Row]:
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    codes = clustered(5000, 1280, 40)
+    codes = clustered(*CODES, 40)
     few = principal_components(codes, 50)
     rows = []
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "PCA, 5,000 × 1,280 to 50": (
+        "PCA, {:,} × {:,} to 50".format(*CODES): (
             lambda: principal_components(codes, 50),
             lambda: PCA(50, svd_solver="full").fit_transform(codes),
         ),
-        "k-means, 5,000 × 50, k = 40": (
+        f"k-means, {CODES[0]:,} × 50, k = 40": (
             lambda: kmeans(few, 40, 0),
             lambda: KMeans(40, n_init=10, random_state=0).fit(few),
         ),
