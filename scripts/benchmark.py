@@ -49,7 +49,7 @@ from mfv.memory import keep_freed_memory
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
-from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject
+from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject, render
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESETS = (
@@ -94,9 +94,9 @@ class Bench:
         rows = [row % len(self.source) for row in range(count)]
         return torch.stack([preprocess(self.source.load(row)) for row in rows])
 
-    def maximizer(self, recipe: Recipe, images: int, size: int | None = None) -> ActivationMaximizer:
-        """Return the loop of a recipe on the unit, its images dealt out to facets by turns."""
-        shown = self.pixels(max(4 * images, 40))
+    def subject(self, images: int, size: int | None = None) -> tuple[UnitSubject, Tensor]:
+        """Return the unit with photographs that are dealt out to facets by turns, and the facets' starts."""
+        shown = self.pixels(max(2 * images, 40))
         if size:
             shown = nn.functional.interpolate(shown, (size, size), mode="bilinear", antialias=True)
         assignment = np.arange(len(shown)) % images
@@ -104,10 +104,14 @@ class Bench:
             batches = [self.model.activations(part, [self.layer])[self.layer][:, self.unit] for part in shown.split(32)]
         values = torch.cat(batches).flatten(1).amax(1) if batches[0].ndim > 1 else torch.cat(batches)
         pixels = (shown * 255).byte()
-        subject = UnitSubject(self.model, self.layer, self.unit, None, pixels, assignment, values.numpy())
+        starts = torch.stack([shown[assignment == facet].mean(0) for facet in range(images)])
+        return UnitSubject(self.model, self.layer, self.unit, None, pixels, assignment, values.numpy()), starts
+
+    def maximizer(self, recipe: Recipe, images: int, size: int | None = None) -> ActivationMaximizer:
+        """Return a recipe's loop on the unit."""
+        subject, starts = self.subject(images, size)
         bound = recipe.bind(subject)
         objectives = [octave.objective.bind(subject) for octave in bound.octaves]
-        starts = torch.stack([shown[assignment == facet].mean(0) for facet in range(images)])
         return ActivationMaximizer(self.model, bound, objectives, starts, torch.arange(images), input_size=size)
 
     def recipe(self, preset: str, *overrides: str) -> Recipe:
@@ -206,7 +210,25 @@ def steps(bench: Bench) -> list[Row]:
         milliseconds = 1e3 * value / bench.images
         rows.append(Row("step", preset, ratio, "bare gradient", milliseconds, "ms per image and step"))
     base = statistics.median(base for measured in seconds.values() for _, base, _ in measured)
+    whole = [run_against_loop(bench) for _ in range(3)]
+    note = "Lightning, snapshots, curves, checkpoints"
+    rows.append(Row("step", "fast, as a run makes it", statistics.median(whole), "fast's loop alone", note=note))
     return [Row("step", "bare gradient", 1.0, "", 1e3 * base / bench.images, "ms per image"), *rows]
+
+
+def run_against_loop(bench: Bench) -> float:
+    """Return the time of fifty further steps of a rendering over that of the loop alone."""
+    subject, starts = bench.subject(bench.images)
+    few, many = (bench.recipe("fast", f"render.iterations={steps}") for steps in (20, 70))
+
+    def run(recipe: Recipe) -> float:
+        return timed(lambda: render(bench.model, recipe, subject, starts, progress=False))
+
+    loops = [bench.maximizer(recipe, bench.images) for recipe in (few, many)]
+    run(few)  # once for what is computed once
+    short, long = run(few), run(many)
+    alone = [timed(loop.run) for loop in loops]
+    return (long - short) / (alone[1] - alone[0])
 
 
 def bare_gradient(bench: Bench, images: int) -> Callable[[], None]:
