@@ -39,7 +39,10 @@ class Moment(Protocol):
         ...
 
     def recall(self, key: str, channels: int) -> Tensor:
-        """Return what `remember` kept of these pixels (n, channels, h, w): it moves with the jitter; zeros at first."""
+        """Return what `remember` kept of these pixels (n, channels, h, w): it moves with the jitter; zeros at first.
+
+        It may be changed in place, and is then given to `remember`.
+        """
         ...
 
     def remember(self, key: str, memory: Tensor) -> None:
