@@ -428,7 +428,7 @@ def peers_environment(directory: Path) -> Path:
 def extraction(bench: Bench) -> list[Row]:
     """Time collecting, decoding alone, the forward pass alone and the usual loop with a hook, on the same images."""
     preprocess = Preprocess(bench.model.input_size, bench.model.resize)
-    count = min(len(bench.source), 256)
+    count = min(len(bench.source), 1000)
     source = First(bench.source, count)
     prepared = prepare(bench.model, keep=[bench.layer])
     batch = bench.pixels(32).contiguous(memory_format=torch.channels_last)
