@@ -77,7 +77,7 @@ def test_another_seed_gives_another_image(model: TargetModel, subject: UnitSubje
 
 
 def test_the_unit_rises(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
-    images = maximizer(model, subject, starts, [0, 1, 2], fast_recipe(30)).run()
+    images = maximizer(model, subject, starts, [0, 1, 2], fast_recipe(60)).run()
     with torch.inference_mode():
         before, after = model(starts[:3])[:, 967], model(images)[:, 967]
     assert (after > before + 3).all()
