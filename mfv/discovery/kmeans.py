@@ -9,6 +9,7 @@ from sklearn.cluster import kmeans_plusplus
 from mfv.discovery.faiss_library import load_faiss, pick_device
 from mfv.errors import MfvError
 
+BLOCK = 4096  # points that are worked on together in double precision
 ALL = 10**9  # points per centroid: FAISS must neither leave points out nor complain
 
 
@@ -68,10 +69,17 @@ def kmeans(
 
 
 def _standardized(points: np.ndarray) -> np.ndarray:
-    """Move and scale all points alike, for FAISS's float32 loses small distances far from the origin."""
-    centred = points - points.mean(axis=0, dtype=np.float64)
-    spread = np.abs(centred).max()
-    return np.ascontiguousarray(centred / spread if spread > 0 else centred, dtype=np.float32)
+    """Move and scale all points alike, for FAISS's float32 loses small distances far from the origin.
+
+    In double precision, some points at a time: that of all would be several times the memory of the points.
+    """
+    mean = points.mean(axis=0, dtype=np.float64)
+    blocks = [slice(begin, begin + BLOCK) for begin in range(0, len(points), BLOCK)]
+    spread = max(float(np.abs(points[block] - mean).max()) for block in blocks)
+    result = np.empty(points.shape, dtype=np.float32)
+    for block in blocks:
+        result[block] = (points[block] - mean) / (spread if spread > 0 else 1.0)
+    return result
 
 
 def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool) -> np.ndarray:
@@ -110,7 +118,8 @@ def _means(points: np.ndarray, assignment: np.ndarray, clusters: int) -> tuple[n
     """Return the clusters' means (k, d) in float64, zero for empty ones, and the sum of squared distances to them."""
     means, inertia = np.zeros((clusters, points.shape[1])), 0.0
     for cluster in np.unique(assignment):
-        members = points[assignment == cluster].astype(np.float64)
-        means[cluster] = members.mean(axis=0)
-        inertia += float(((members - means[cluster]) ** 2).sum())
+        rows = np.flatnonzero(assignment == cluster)
+        blocks = [rows[begin : begin + BLOCK] for begin in range(0, len(rows), BLOCK)]
+        means[cluster] = sum(points[block].sum(axis=0, dtype=np.float64) for block in blocks) / len(rows)
+        inertia += sum(float(((points[block] - means[cluster]) ** 2).sum()) for block in blocks)
     return means, inertia

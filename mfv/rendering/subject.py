@@ -11,7 +11,7 @@ from torch import Tensor
 from mfv.activations.values import as_codes
 from mfv.models.target import TargetModel
 
-BATCH = 32
+BATCH = 16  # images at once: a pass of an unprepared network keeps much
 
 
 class UnitSubject:
