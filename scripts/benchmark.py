@@ -474,7 +474,7 @@ class First(ImageSource):
 
     def __init__(self, source: ImageSource, count: int):
         super().__init__(source.name, source.ids[:count], source.labels[:count], max_bad_share=source.max_bad_share)
-        self.source = source
+        self.source, self.concurrent = source, source.concurrent
 
     @property
     def fingerprint(self) -> None:
@@ -593,8 +593,14 @@ def command(bench: Bench) -> list[Row]:
         "--help": ["--help"],
         "a mistake": ["facet=4"],
         "an unknown preset": ["render=fst"],
+        "facets=0": ["facets=0"],
+        "an unknown folder": ["data=folder", "data.root=/no/such/folder"],
+        "an unknown layer": ["layer=nope"],
+        "an unknown unit": ["layer=classifier.1", "unit=nosuch"],
     }.items():
-        seconds = statistics.median(timed(lambda a=arguments: call([*run, *a])) for _ in range(bench.rounds))  # type: ignore[misc]
+        with tempfile.TemporaryDirectory() as folder:
+            asked = [*run, *arguments, *([] if name == "--help" else [f"hydra.run.dir={folder}/run"])]
+            seconds = statistics.median(timed(lambda a=asked: call(a)) for _ in range(bench.rounds))  # type: ignore[misc]
         rows.append(Row("command", name, value=seconds, unit="s"))
     with tempfile.TemporaryDirectory() as folder:
         seconds = timed(lambda: call([*run, f"hydra.run.dir={folder}/run", f"store.root={folder}/store"]))
