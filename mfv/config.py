@@ -32,6 +32,8 @@ class MachineConfig:
     workers: Any = MISSING  # a number, or "auto"
     batch_size: int = MISSING
     progress: bool = MISSING
+    precision: str = MISSING
+    compile: bool = MISSING
 
 
 @dataclass

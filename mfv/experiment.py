@@ -30,6 +30,7 @@ from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
+from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
@@ -55,6 +56,8 @@ class Machine:
         workers: processes that decode images; 0 decodes in the main one, "auto" as `collect` says.
         batch_size: images per forward pass of the collection.
         progress: whether to show bars.
+        precision: of the network's passes while rendering: float32, bfloat16 or float16 (`Acceleration`).
+        compile: whether to try `torch.compile` on them.
 
     """
 
@@ -64,6 +67,16 @@ class Machine:
     workers: int | str = "auto"
     batch_size: int = 32
     progress: bool = True
+    precision: str = "float32"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        self.acceleration  # noqa: B018 - a precision that is none is answered at once
+
+    @property
+    def acceleration(self) -> Acceleration:
+        """What may make the network's passes faster."""
+        return Acceleration(self.precision, self.compile)
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ def run_experiment(
                     seed=seed, input_size=view.size, directory=run_directory,
                     accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
                     loggers=loggers, snapshot_every=snapshot_every, checkpoint_every=checkpoint_every,
-                    progress=machine.progress,
+                    progress=machine.progress, acceleration=machine.acceleration,
                 )  # fmt: skip
 
         with timer("evaluate"):

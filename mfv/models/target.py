@@ -142,11 +142,11 @@ class TargetModel(nn.Module):
         base = layer.removesuffix(INPUT_SUFFIX)
         suffix = layer[len(base) :]
         base = self.aliases.get(base, base)
-        known = self.layers()
-        if base in known:
+        if base and has_submodule(self.network, base):  # at every pass: no list of all names is made for it
             return base + suffix
         if base in (OUTPUT, PROB) and not suffix:
             return base
+        known = self.layers()
         near = nearest_names(base, [*self.aliases, *known])
         hint = f"did you mean {', '.join(near)}? " if near else ""
         raise MfvError(
@@ -227,6 +227,14 @@ class TargetModel(nn.Module):
         if len(layers) < 3:  # a transformer; attention's own projections are never called as modules
             layers = [name for name, module in modules.items() if type(module) in (nn.Conv2d, nn.Linear)]
         return layers[2 * len(layers) // 3] if layers else self.code_layer
+
+
+def has_submodule(network: nn.Module, name: str) -> bool:
+    """Say whether a network has a module of this name."""
+    module: nn.Module | None = network
+    for part in name.split("."):
+        module = None if module is None else module._modules.get(part)
+    return module is not None
 
 
 def channels_first(activation: Tensor) -> Tensor:

@@ -77,5 +77,6 @@ class FacetAnchor(Objective):
         if not self.rivals or len(self.directions) < 2:
             return own
         cosines = (direction[:, None] * self.directions).sum(2)  # a sum of products: the same bits in any batch
-        others = cosines.masked_fill(F.one_hot(facets, len(self.directions)).bool(), -torch.inf)
+        numbers = torch.arange(len(self.directions), device=facets.device)
+        others = cosines.masked_fill(facets[:, None] == numbers, -torch.inf)
         return own - self.rivals * TEMPERATURE * torch.logsumexp(others / TEMPERATURE, 1)

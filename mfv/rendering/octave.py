@@ -145,5 +145,5 @@ class Recipe:
     def make_optimizer(self, canvas: torch.nn.Parameter) -> torch.optim.Optimizer:
         """Return the optimizer; the maximizer sets its step size at every step."""
         if self.optimizer == "adam":
-            return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True)
-        return torch.optim.SGD([canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True)
+            return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True, fused=True)
+        return torch.optim.SGD([canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True, fused=True)

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv.errors import MfvError
+from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.unit import UnitActivation
 from mfv.progress import StageBar, quiet_lightning
@@ -39,6 +40,7 @@ def render(
     snapshot_every: int = 50,
     checkpoint_every: int = 50,
     progress: bool = True,
+    acceleration: Acceleration | None = None,
 ) -> Rendering:
     """Render all facets by activation maximization, in one batch per process.
 
@@ -58,6 +60,7 @@ def render(
         snapshot_every: steps between the images kept and logged; 0 for none.
         checkpoint_every: steps between checkpoints.
         progress: whether to show a bar.
+        acceleration: what may make the network's passes faster; by default nothing.
 
     Raises:
         KeyboardInterrupt: the user stopped it; the checkpoint stays.
@@ -69,6 +72,7 @@ def render(
                 model, recipe, subject, starts, seed=seed, input_size=input_size, directory=temporary,
                 accelerator=accelerator, devices=devices, num_nodes=num_nodes, loggers=loggers,
                 snapshot_every=snapshot_every, checkpoint_every=checkpoint_every, progress=progress,
+                acceleration=acceleration,
             )  # fmt: skip
     directory = Path(directory)
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
@@ -87,6 +91,7 @@ def render(
         seed=seed,
         input_size=input_size,
         snapshot_every=snapshot_every,
+        acceleration=acceleration,
     )
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
     with quiet_lightning():

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
 from mfv.rendering.maximizer import ActivationMaximizer
@@ -36,6 +37,7 @@ class FacetRenderer(LightningModule):
         seed: of the run.
         input_size: the side of what the network is shown.
         snapshot_every: keep and log the images each this many steps; 0 for never.
+        acceleration: what may make the network's passes faster.
 
     """
 
@@ -51,6 +53,7 @@ class FacetRenderer(LightningModule):
         seed: int = 0,
         input_size: int | None = None,
         snapshot_every: int = 50,
+        acceleration: Acceleration | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -59,6 +62,7 @@ class FacetRenderer(LightningModule):
         self.objectives = nn.ModuleList(objectives)
         self.starts, self.result = starts, Path(result)
         self.seed, self.input_size, self.snapshot_every = seed, input_size, snapshot_every
+        self.acceleration = acceleration
         self.maximizer: ActivationMaximizer | None = None
         self.snapshots: dict[int, Tensor] = {}
         self.steps_done = 0
@@ -79,6 +83,7 @@ class FacetRenderer(LightningModule):
                 seed=self.seed,
                 input_size=self.input_size,
                 watch=self.watch,
+                acceleration=self.acceleration,
             )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
