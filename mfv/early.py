@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfv.errors import MfvError
+from mfv.models.known import known_network
 from mfv.paths import existing_folder
 
 FOLDERS = {  # data sets that are a folder of the user's, and what it holds
@@ -16,6 +17,10 @@ def check_early(settings: Mapping[str, Any]) -> None:
     """Raise `MfvError` for a resolved configuration that cannot be: what costs nothing to find out."""
     if settings["facets"] < 1:
         raise MfvError(f"facets={settings['facets']}: ask for at least 1")
+    known = known_network(settings["model"])
+    if known is not None:
+        layer = settings["layer"] if settings["layer"] is not None else settings["model"]["default_layer"]
+        known.check(str(layer), settings["unit"])
     data = settings["data"]
     use = FOLDERS.get(data.get("_target_", "")) if isinstance(data, Mapping) else None
     if use and data.get("root") is not None:

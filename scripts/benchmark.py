@@ -198,7 +198,10 @@ def make_bench(options: argparse.Namespace) -> Bench:
 
 
 def steps(bench: Bench) -> list[Row]:
-    """Time single steps of every preset in turn with the bare gradient: thinned recipes, all octaves in proportion."""
+    """Time steps of every preset, two at a time, in turn with the bare gradient.
+
+    The recipes are thinned, all octaves in proportion.
+    """
     bare = bare_gradient(bench, bench.images)
     loops = {preset: Loop(bench, thinned(bench.recipe(preset), 5 * bench.rounds)) for preset in PRESETS}
     for _ in range(3):
@@ -208,8 +211,8 @@ def steps(bench: Bench) -> list[Row]:
         for preset, loop in loops.items():
             if not loop.finished:
                 octave = loop.maximizer.recipe.place(loop.done)[0]
-                base = timed(bare)
-                seconds[preset].append((octave, base, timed(loop)))
+                base = timed(twice(bare)) / 2
+                seconds[preset].append((octave, base, timed(twice(loop)) / 2))
     rows = []
     for preset, measured in seconds.items():
         recipe = bench.recipe(preset)
@@ -276,9 +279,11 @@ class Loop:
 
 
 def thinned(recipe: Recipe, steps: int) -> Recipe:
-    """Return the recipe with about so many steps, at least three in each octave."""
+    """Return the recipe with about so many steps, an even number in each octave."""
     share = min(1.0, steps / recipe.steps)
-    octaves = [replace(octave, iterations=max(3, round(share * octave.iterations))) for octave in recipe.octaves]
+    octaves = [
+        replace(octave, iterations=2 * max(2, round(share * octave.iterations / 2))) for octave in recipe.octaves
+    ]
     return replace(recipe, octaves=tuple(octaves))
 
 
@@ -439,6 +444,11 @@ def extraction(bench: Bench) -> list[Row]:
             for begin in range(0, count, 32):
                 prepared.activations(batch[: min(32, count - begin)], [bench.layer])
 
+    def whole() -> None:
+        with torch.inference_mode():
+            for begin in range(0, count, 32):
+                bench.model(batch[: min(32, count - begin)])
+
     def decode() -> None:
         for _ in DataLoader(dataset, batch_size=32, collate_fn=len, num_workers=torch.get_num_threads()):
             pass
@@ -456,11 +466,19 @@ def extraction(bench: Bench) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             collect(bench.model, bench.layer, source, folder, progress=False)
 
-    actions = {"collect": own, "decoding": decode, "forward pass": forward, "plain loop with a hook": hooked}
+    actions = {
+        "collect": own,
+        "decoding": decode,
+        "forward pass, prepared": forward,
+        "forward pass of the network as it is given": whole,
+        "plain loop with a hook": hooked,
+    }
     forward()
     turns = [{name: timed(action) for name, action in actions.items()} for _ in range(max(3, bench.rounds // 2))]
-    slower = [max(turn["decoding"], turn["forward pass"]) / turn["collect"] for turn in turns]
-    rows = [Row("extract", "collect, rate", statistics.median(slower), "slower of decoding and forward pass")]
+    rows = []
+    for bare in ("forward pass, prepared", "forward pass of the network as it is given"):
+        rate = statistics.median(max(turn["decoding"], turn[bare]) / turn["collect"] for turn in turns)
+        rows.append(Row("extract", "collect, rate", rate, f"slower of decoding and {bare}"))
     for name in actions:
         rate = count / statistics.median(turn[name] for turn in turns)
         rows.append(
@@ -623,6 +641,16 @@ def timed(action: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     action()
     return time.perf_counter() - begun
+
+
+def twice(action: Callable[[], Any]) -> Callable[[], None]:
+    """Return two of an action: what is done at every second step counts for half."""
+
+    def both() -> None:
+        action()
+        action()
+
+    return both
 
 
 def ratios(part: str, turns: Sequence[Mapping[str, float]], base: str, unit: str, scale: float) -> list[Row]:

@@ -1,12 +1,15 @@
 """List a model's layers: name, other names, type, shape of what it gives, number of units.
 
 usage: python scripts/list_layers.py [model=NAME] [model.weights=none] [model.KEY=VALUE …]
+       python scripts/list_layers.py --write       # mfv/models/known_networks.json, of all conf/model
 
 NAME is one of conf/model/. The shapes come from one forward pass, so that model.weights=none will do.
 """
 
+import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mfv.errors import MfvError, nearest_names
+from mfv.models.known import FILE, OWN
 from mfv.models.layers import Layer, describe_layers
-from mfv.models.target import TargetModel
+from mfv.models.target import PROB, TargetModel
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
 HEADER = ("layer", "aliases", "type", "shape", "units")
@@ -54,6 +58,30 @@ def table(layers: Sequence[Layer]) -> str:
     )
 
 
+def known_networks() -> dict[str, Any]:
+    """Return what `mfv.models.known` knows of the networks of conf/model that are made without a user's own settings."""
+    libraries = {"mfv.models.torchvision": "torchvision", "mfv.models.timm": "timm"}
+    networks = {}
+    for path in sorted(CONF.glob("*.yaml")):
+        config = OmegaConf.load(path)
+        library = libraries.get(str(config.get("_target_")).rpartition(".")[0])
+        if path.stem != config.get("name") or library is None:
+            continue
+        networks[path.stem] = {
+            "target": config["_target_"],
+            "library": library,
+            "settings": {key: config[key] for key in OWN if config.get(key) is not None},
+            **names_of(make_model([f"model={path.stem}", "model.weights=none"])),
+        }
+    return {"versions": {library: version(library) for library in libraries.values()}, "networks": networks}
+
+
+def names_of(model: TargetModel) -> dict[str, Any]:
+    """Return a network's layers with their numbers of units, and those whose units are the classes."""
+    layers = {layer.name: layer.units for layer in describe_layers(model) if layer.name != PROB}
+    return {"layers": layers, "classes": [layer for layer in layers if model.is_output(layer)]}
+
+
 def _cells(layer: Layer) -> tuple[str, ...]:
     shape = "not called" if layer.shape is None else "×".join(map(str, layer.shape)) or "a number"
     return (
@@ -78,6 +106,9 @@ def _instantiated(config: DictConfig) -> Any:
 def main() -> int:
     """Print the table; 1 where the model cannot be had."""
     try:
+        if sys.argv[1:] == ["--write"]:
+            FILE.write_text(json.dumps(known_networks(), separators=(",", ":")) + "\n", encoding="utf-8")
+            return 0
         model = make_model(sys.argv[1:])
         print(table(describe_layers(model)))
         print(

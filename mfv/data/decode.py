@@ -82,9 +82,10 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else it is copied where there is nothing to turn
     except Exception:  # broken EXIF says nothing about the pixels
-        return image
+        pass
+    return image
 
 
 def _obstacle(path: Path) -> str | None:

@@ -12,9 +12,7 @@ HOMONYMS = {"crane": (134, 517), "maillot": (638, 639)}
 @cache
 def labels() -> tuple[str, ...]:
     """Return the classes' names as torchvision's checkpoints have them."""
-    from torchvision.models import AlexNet_Weights
-
-    return tuple(AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
+    return tuple(Path(__file__).with_name("imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
 
 
 @cache

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mfv.activations.hooks import INPUT_SUFFIX, NotATensor, capture, first_tensor
-from mfv.errors import MfvError, nearest_names
+from mfv.errors import MfvError
+from mfv.models.naming import no_layer
 from mfv.models.frozen import frozen_copy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -146,13 +147,7 @@ class TargetModel(nn.Module):
             return base + suffix
         if base in (OUTPUT, PROB) and not suffix:
             return base
-        known = self.layers()
-        near = nearest_names(base, [*self.aliases, *known])
-        hint = f"did you mean {', '.join(near)}? " if near else ""
-        raise MfvError(
-            f"{self.name} has no layer {layer!r}; {hint}"
-            f"(python scripts/list_layers.py model={self.name} lists its {len(known)} layers)"
-        )
+        raise no_layer(self.name, layer, self.aliases, self.layers())
 
     def module(self, layer: str) -> nn.Module:
         """Return the module behind a layer's name."""

@@ -34,7 +34,7 @@ class RandomAffine(Regularizer):
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return one random view of each image, bilinear, with reflected borders."""
-        draws = moment.uniform("affine", 4)
+        draws = moment.uniform("affine", 4).double()
         angle = (2 * draws[:, 0] - 1) * math.radians(self.rotation)
         scale = self.smallest + (self.largest - self.smallest) * draws[:, 1]
         shift = (2 * draws[:, 2:4] - 1) * self.shift
@@ -59,7 +59,7 @@ class _View(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         turn, shift = context.saved_tensors
         gradient = view(gradients[0], 1 / turn, -shift / turn, "zeros")
-        return gradient.div_(turn.abs().square()[:, None, None, None]), None, None
+        return gradient.div_(turn.abs().square().to(gradient)[:, None, None, None]), None, None
 
 
 def view(pixels: Tensor, turn: Tensor, shift: Tensor, padding: str) -> Tensor:
@@ -76,10 +76,12 @@ def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
         shift: (n,) complex: of the view's centre, to the right and i times down, in halves of the side.
         size: height and width.
 
+    Both are double: a product of complex numbers may be rounded otherwise in another batch, and single precision hides it.
+
     """
     rows, columns = (centers(side, shift.real) for side in size)
     down, right = 1j * turn[:, None] * rows + shift[:, None], turn[:, None] * columns
-    return torch.view_as_real(down[:, :, None] + right[:, None, :])
+    return torch.view_as_real(down.to(torch.complex64)[:, :, None] + right.to(torch.complex64)[:, None, :])
 
 
 def centers(side: int, like: Tensor) -> Tensor:
