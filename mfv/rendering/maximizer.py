@@ -174,9 +174,14 @@ class ActivationMaximizer(nn.Module):
         canvas = self.canvas[moment.rows]
         image = parameterization.decode(canvas)
         window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
+        projected = window
         for regularizer in regularizers:
-            window = regularizer.project(window, moment)
-        canvas.copy_(parameterization.encode(paste(image, window.clamp_(0, 1), moment.offsets)))
+            projected = regularizer.project(projected, moment)
+        if projected is not window:
+            projected = projected.clamp(0, 1)
+        elif window.data_ptr() == canvas.data_ptr():  # nothing else is to be done
+            return
+        canvas.copy_(parameterization.encode(paste(image, projected, moment.offsets)))
 
     def _average(self, step: int) -> None:
         """Take the image into the average of the last steps' images."""
