@@ -59,11 +59,12 @@ def table(layers: Sequence[Layer]) -> str:
 
 
 def known_networks() -> dict[str, Any]:
-    """Return what `mfv.models.known` knows of the networks of conf/model that are made without a user's own settings."""
+    """Return what `mfv.models.known` knows of the networks of conf/model that need no setting of the user's."""
     libraries = {"mfv.models.torchvision": "torchvision", "mfv.models.timm": "timm"}
     networks = {}
     for path in sorted(CONF.glob("*.yaml")):
         config = OmegaConf.load(path)
+        assert isinstance(config, DictConfig)
         library = libraries.get(str(config.get("_target_")).rpartition(".")[0])
         if path.stem != config.get("name") or library is None:
             continue

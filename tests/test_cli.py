@@ -48,6 +48,29 @@ def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
     assert document["unit"]["model"] == "mobilenet_v2"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["layer=feature.18"], "mobilenet_v2 has no layer 'feature.18'; did you mean features.18"),
+        (["unit=1280"], "unit=1280: layer 'features.18' of mobilenet_v2 has 1280 units, 0–1279"),
+        (
+            ["model=alexnet", "layer=fc8", "unit=cinemas"],
+            "unit=cinemas is no class of alexnet; did you mean 498 (cinema",
+        ),
+        (["model=alexnet", "layer=conv5", "unit=cinema"], "units of layer 'features.10' of alexnet have no names"),
+    ],
+)
+def test_wrong_names_are_answered_before_pytorch_is_loaded(tmp_path: Path, arguments: list[str], answer: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from mfv.cli import main\n"  # importing it would raise an error
+        f"sys.argv = ['run.py', *{arguments!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert answer in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
     arguments = [*SMALL, "render.iterations=40", "checkpoint_every=2"]
     process = start([*arguments, "hydra.run.dir=broken"], tmp_path)

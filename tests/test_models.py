@@ -366,6 +366,7 @@ def test_imagenets_classes(shared_data):
     assert len(imagenet.labels()) == len(imagenet.synsets()) == 1000
     assert list(imagenet.synsets()) == sorted(set(imagenet.synsets()))
     assert imagenet.labels()[imagenet.GROCERY_STORE] == "grocery store"
+    assert list(imagenet.labels()) == torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
     assert set(imagenet.synsets()) == {path.name for path in (shared_data / "imagenet-sample").iterdir()}
 
 

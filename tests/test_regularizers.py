@@ -465,6 +465,33 @@ def test_a_view_is_the_affine_map_of_its_draws(subject: UnitSubject) -> None:
     assert torch.allclose(RandomAffine(30, 0.5, 1.5, 0.2).transform(images(), now), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("smallest", "largest", "bound"), [(1.0, 1.0, 0.02), (0.8, 1.0, 0.05)])
+def test_a_views_gradient_is_the_transpose_of_reading_it(
+    subject: UnitSubject, smallest: float, largest: float, bound: float
+) -> None:
+    view = RandomAffine(10, smallest, largest, 0.05)
+    quiet = F.pad(images(size=20), (6, 6, 6, 6)).requires_grad_(True)  # nothing lies beyond the border
+    for key in range(5):
+        direction = F.interpolate(images(size=8, seed=key) - 0.5, (SIZE, SIZE), mode="bilinear")
+        shown = view.transform(quiet, moment(subject, step=key))
+        (gradient,) = torch.autograd.grad(shown, quiet, direction)
+        forward, backward = (shown * direction).sum((1, 2, 3)), (quiet * gradient).sum((1, 2, 3))
+        size = shown.square().sum((1, 2, 3)).sqrt() * direction.square().sum((1, 2, 3)).sqrt()
+        assert ((forward - backward).abs() <= bound * size).all()
+
+
+def test_a_shifted_views_gradient_is_exact_within_the_picture(subject: UnitSubject) -> None:
+    pixels, direction = images().requires_grad_(True), F.pad(images(size=20, seed=5), (6, 6, 6, 6))
+    now = moment(subject)
+    grid_shift = (2 * now.uniform("affine", 4)[:, 2:] - 1) * 0.2
+    (gradient,) = torch.autograd.grad(RandomAffine(0, 1, 1, 0.2).transform(pixels, now), pixels, direction)
+    one = torch.eye(2).expand(FACETS, 2, 2)
+    grid = F.affine_grid(torch.cat([one, grid_shift[:, :, None]], 2), [FACETS, 3, SIZE, SIZE], align_corners=False)
+    shown = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    (expected,) = torch.autograd.grad(shown, pixels, direction)
+    assert torch.allclose(gradient, expected, atol=1e-5)
+
+
 def slow_total_variation(image: np.ndarray, weight: float, sweeps: int) -> np.ndarray:
     """Return the proximal map of vectorial total variation of an image (3, h, w), pixel by pixel (Chambolle 2004)."""
     _, height, width = image.shape
@@ -502,6 +529,15 @@ def test_total_variation_is_that_of_a_slow_twin_and_goes_on_where_it_was(subject
     for image in range(2):
         expected = slow_total_variation(images()[image].double().numpy(), grey_levels / 255, 6)
         assert np.abs(smooth[image].numpy() - expected).max() < 1e-5
+
+
+def test_total_variation_every_second_step_has_the_weight_of_two(subject: UnitSubject) -> None:
+    tv, twice = TVProx(10.0, sweeps=2, every=2), TVProx(20.0, sweeps=2)
+    even, odd = moment(subject), moment(subject, step=1)
+    assert torch.equal(tv.project(images(), even), twice.project(images(), moment(subject)))
+    assert tv.project(images(), odd).equal(images())
+    with pytest.raises(MfvError, match="every is 0"):
+        TVProx(every=0)
 
 
 def test_total_variation_at_convergence_is_the_minimum(subject: UnitSubject) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
@@ -52,6 +53,26 @@ def maximizer(
     rows = torch.tensor(facets)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
     return ActivationMaximizer(model, recipe, bound, starts[rows], rows, seed=3)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts the operations that wait for a value of the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_never_waits_for_the_device(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    images = maximizer(model, subject, starts, [0, 1], fast_recipe(4))
+    optimizer = images.recipe.make_optimizer(images.canvas)
+    images.step(optimizer, 0)  # what is made once
+    with HostReads() as reads:
+        images.step(optimizer, 1)
+        images.step(optimizer, 2)
+    assert reads.count == 0
 
 
 def test_ten_together_equal_ten_alone(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:

@@ -3,7 +3,7 @@
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -81,10 +81,8 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
+    with suppress(Exception):  # broken EXIF says nothing about the pixels
         ImageOps.exif_transpose(image, in_place=True)  # else it is copied where there is nothing to turn
-    except Exception:  # broken EXIF says nothing about the pixels
-        pass
     return image
 
 

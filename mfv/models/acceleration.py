@@ -69,7 +69,9 @@ def fastest_pass(model: TargetModel, layers: Sequence[str], pixels: Tensor, acce
     best = plain_pass(model, layers)
     dtype = PRECISIONS[acceleration.precision]
     if dtype is not None:
-        best = _better(acceleration.precision, lambda: in_half_precision(plain_pass(model, layers), dtype), best, pixels)
+        best = _better(
+            acceleration.precision, lambda: in_half_precision(plain_pass(model, layers), dtype), best, pixels
+        )
     if acceleration.compile:
         half = dtype if best.__name__ == in_half_precision.__name__ else None
         best = _better("compile", lambda: compiled(model, layers, half), best, pixels)
@@ -139,7 +141,8 @@ def _better(name: str, make: Callable[[], Pass], best: Pass, pixels: Tensor) -> 
     """Return the new pass where its gradient is as good and comes sooner, else the best so far."""
     try:
         candidate = make()
-        alike = F.cosine_similarity(*(gradient(run, pixels).flatten().double() for run in (best, candidate)), dim=0)
+        one, other = (gradient(run, pixels).flatten().double() for run in (best, candidate))
+        alike = F.cosine_similarity(one, other, dim=0)
         if not alike >= ALIKE:  # or not a number
             logger.info("%s is left off: its gradient has a cosine of %.3f with the one without", name, alike)
             return best

@@ -118,7 +118,7 @@ def _near(wanted: str, labels: list[str]) -> list[int]:
     kinds = (
         [index for index, label in enumerate(labels) if wanted in label],
         [index for index, label in enumerate(labels) if words & set(label.split())],
-        [index for index, label in enumerate(labels) if label in similar],
+        [index for near in similar for index, label in enumerate(labels) if label == near],
     )
     return list(dict.fromkeys(index for kind in kinds for index in kind))
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mfv.activations.hooks import INPUT_SUFFIX, NotATensor, capture, first_tensor
 from mfv.errors import MfvError
-from mfv.models.naming import no_layer
 from mfv.models.frozen import frozen_copy
+from mfv.models.naming import no_layer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

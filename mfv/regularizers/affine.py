@@ -65,7 +65,7 @@ class _View(torch.autograd.Function):
 def view(pixels: Tensor, turn: Tensor, shift: Tensor, padding: str) -> Tensor:
     """Return the images read at turn·z + shift, bilinear; beyond the border as `grid_sample`'s `padding` says."""
     grid = affine_grid(turn, shift, (pixels.shape[-2], pixels.shape[-1]))
-    return F.grid_sample(pixels, grid, padding_mode=padding, align_corners=False)
+    return F.grid_sample(pixels, grid.to(pixels.dtype), padding_mode=padding, align_corners=False)
 
 
 def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
@@ -76,7 +76,7 @@ def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
         shift: (n,) complex: of the view's centre, to the right and i times down, in halves of the side.
         size: height and width.
 
-    Both are double: a product of complex numbers may be rounded otherwise in another batch, and single precision hides it.
+    Both are double: products of complex numbers may be rounded otherwise in another batch; single precision hides it.
 
     """
     rows, columns = (centers(side, shift.real) for side in size)

@@ -146,4 +146,6 @@ class Recipe:
         """Return the optimizer; the maximizer sets its step size at every step."""
         if self.optimizer == "adam":
             return torch.optim.Adam([canvas], lr=1.0, betas=(self.momentum, 0.999), maximize=True, fused=True)
-        return torch.optim.SGD([canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True, fused=True)
+        return torch.optim.SGD(
+            [canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True, fused=True
+        )
