@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mfv import store_command
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
@@ -57,6 +58,8 @@ def _fail(message: str, command: str, sweep: bool) -> None:
 
 def main() -> None:
     """Run what the command line says; exit status 1 where a run, or a job of a sweep, failed."""
+    if sys.argv[1:2] == ["store"]:
+        sys.exit(store_command.main(sys.argv[2:]))
     register()
     keep_freed_memory()
     failures.clear()

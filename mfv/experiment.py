@@ -146,7 +146,8 @@ def run_experiment(
             store = collect(
                 model, layer, source, stores,
                 position=position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
-                accelerator=machine.accelerator, progress=machine.progress,
+                accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
+                progress=machine.progress,
             )  # fmt: skip
 
         if (run_directory / "facets.json").exists():
@@ -222,7 +223,7 @@ def _select(
         for known in (model.labels, model.synsets):
             if unit.index < len(known):
                 names.append(known[unit.index])
-    values = store.activations[readable, unit.index]
+    values = store.activations(unit.index)[readable]
     chosen = readable[selection(values, [source.labels[row] for row in readable], names, facets)]
     if len(chosen) < facets:
         raise MfvError(
@@ -237,8 +238,9 @@ def _windows(
     """Return what the network is shown of the unit's images, (n, 3, s, s) uint8."""
     preprocess = Preprocess(model.input_size, model.resize)
     windows = []
-    for row in rows:
-        place = None if store.positions is None else int(store.positions[row, index])
+    places = store.positions(rows, index)
+    for number, row in enumerate(rows):
+        place = None if places is None else int(places[number])
         windows.append(to_bytes(view.window(preprocess(source.load(row)), place)))
     return torch.stack(windows)
 
@@ -246,7 +248,7 @@ def _windows(
 def _codes(model: TargetModel, view: View, windows: Tensor, store: ActivationStore, rows: np.ndarray) -> np.ndarray:
     """Return the codes to be clustered, (n, d): of the whole images, or of the receptive fields enlarged."""
     if not view.crops:
-        return np.asarray(store.codes[rows], dtype=np.float32)
+        return store.codes(rows).astype(np.float32)
     codes = []
     with torch.inference_mode():
         for batch in view.seen(windows).split(32):
@@ -280,7 +282,7 @@ def _facet_set(
         ids=ids,
         assignment=clustering.assignment.astype(np.int64),
         embedding=clustering.embedding.astype(np.float32),
-        activations=np.asarray(store.activations[rows, unit.index], dtype=np.float32),
+        activations=store.activations(unit.index)[rows],
         discovery={
             "images": len(ids),
             "facets": len(facets),

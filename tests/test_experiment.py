@@ -67,6 +67,7 @@ def test_a_run_killed_in_any_stage_ends_the_same(
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
 ) -> None:
+    monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 8)  # a batch
     calls: dict[str, list[int]] = {"collect": [], "discover": [], "render": []}
     kill = True
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from mfv.activations.store import ActivationStore, Skipped, store_key
+from mfv.activations.shards import Skipped
+from mfv.activations.store import ActivationStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
-from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate, processors
+from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share, processors
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
+from mfv.processes import one_message, strategy
 from mfv.progress import StageBar, quiet_lightning
 
 AUTO = "auto"
@@ -27,15 +31,19 @@ logger = logging.getLogger("mfv")
 
 
 class Collector(LightningModule):
-    """Writes a layer's unit values and the codes of each batch into a store.
+    """Writes a layer's unit values and the codes of the images of the missing shards into a store.
+
+    Of several processes each writes its own shards; none waits for another.
 
     Args:
-        model: the network.
+        model: the network, prepared.
         layer: whose units' values are kept.
         position: where in a map a unit's value is read (`unit_values`).
-        store: takes the rows, in order.
-        source: the images, for the errors.
+        store: takes the shards.
+        images: prepared for the network.
         interior: the rows and columns of the map that count; None for all (`View.interior`).
+        batch_size: images per forward pass.
+        workers: processes that decode.
 
     """
 
@@ -45,31 +53,85 @@ class Collector(LightningModule):
         layer: str,
         position: str | None,
         store: ActivationStore,
-        source: ImageSource,
+        images: Images,
         interior: tuple[int, int] | None = None,
+        batch_size: int = 32,
+        workers: int = 0,
     ):
         super().__init__()
-        self.model, self.layer, self.position = model, layer, position
-        self.store, self.source, self.interior = store, source, interior
+        self.model, self.layer, self.position, self.interior = model, layer, position, interior
+        self.store, self.images, self.batch_size, self.workers = store, images, batch_size, workers
+        self.missing = store.missing()
+        self._shard = _Growing()
+        self._bad = [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped]
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return this process's batches."""
+        own = self.missing[self.trainer.global_rank :: self.trainer.world_size]
+        rows = [self.store.rows_of(shard) for shard in own]
+        batches = [list(part[i : i + self.batch_size]) for part in rows for i in range(0, len(part), self.batch_size)]
+        # None reaches over the end of a shard. A process without one gets a batch without images: Lightning wants a batch.
+        return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Run the network once and write what was asked for."""
-        skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in batch.bad]
-        empty = torch.empty(0, 0)
-        values, positions, codes = empty, None, empty
+        """Run the network once, and write the shard where it is full."""
         if len(batch.indices):
-            layers = [self.layer, self.model.code_layer]
-            pixels = batch.pixels.float().div_(255)
-            activations = self.model.activations(pixels.contiguous(memory_format=torch.channels_last), layers)
-            if self.interior and self.position in (None, "max"):
-                values, positions = interior_values(activations[self.layer], self.interior, self.position)
-            else:
-                values, positions = unit_values(activations[self.layer], self.position)
-            codes = as_codes(activations[self.model.code_layer])
-        self.store.write(batch.indices.tolist(), values, positions, codes, skipped)
-        bad = [BadImage(entry.row, entry.path, entry.reason) for entry in self.store.skipped]
-        if len(bad) > self.source.max_bad_share * len(self.source):
-            check_bad_share(bad, len(self.source), self.source.max_bad_share)
+            self._shard.rows += batch.indices.tolist()
+            self._shard.parts.append(self._pass(batch.pixels))
+        self._shard.bad += batch.bad
+        self._bad += batch.bad
+        if len(self._bad) > self.images.source.max_bad_share * len(self.images):
+            check_bad_share(self._bad, len(self.images), self.images.source.max_bad_share)
+        full = self._shard
+        if full.count and full.count == len(self.store.rows_of(full.first // self.store.shard_rows)):
+            values, positions, codes = full.parts[0] if len(full.parts) == 1 else self._joined(full.parts)
+            skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in full.bad]
+            self.store.write(full.first // self.store.shard_rows, values, positions, codes, full.rows, skipped)
+            self._shard = _Growing()
+
+    def _pass(self, pixels: Tensor) -> Found:
+        """Return the units' values, where they are, and the codes, for pixels (b, 3, S, S) uint8."""
+        layers = [self.layer, self.model.code_layer]
+        shown = pixels.float().div_(255).contiguous(memory_format=torch.channels_last)
+        activations = self.model.activations(shown, layers)
+        if self.interior and self.position in (None, "max"):
+            values, positions = interior_values(activations[self.layer], self.interior, self.position)
+        else:
+            values, positions = unit_values(activations[self.layer], self.position)
+        return (
+            values.cpu(),
+            None if positions is None else positions.cpu(),
+            as_codes(activations[self.model.code_layer]).cpu(),
+        )
+
+    def _joined(self, parts: list[Found]) -> Found:
+        if not parts:  # no image of the shard is readable: its arrays are as wide as the others' all the same
+            side = self.model.input_size
+            values, positions, codes = self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device))
+            return values[:0], None if positions is None else positions[:0], codes[:0]
+        places = [positions for _, positions, _ in parts if positions is not None]
+        values, codes = torch.cat([part[0] for part in parts]), torch.cat([part[2] for part in parts])
+        return values, torch.cat(places) if places else None, codes
+
+
+Found = tuple[Tensor, Tensor | None, Tensor]  # values (b, units), positions (b, units), codes (b, d)
+
+
+@dataclass
+class _Growing:
+    """The shard in hand."""
+
+    rows: list[int] = field(default_factory=list)
+    parts: list[Found] = field(default_factory=list)
+    bad: list[BadImage] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self.rows) + len(self.bad)
+
+    @property
+    def first(self) -> int:
+        return min([*self.rows, *(bad.number for bad in self.bad)])
 
 
 def loader_workers(workers: int | str, accelerator: str) -> int:
@@ -96,6 +158,8 @@ def collect(
     batch_size: int = 32,
     workers: int | str = AUTO,
     accelerator: str = "auto",
+    devices: int | str = 1,
+    num_nodes: int = 1,
     progress: bool = True,
 ) -> ActivationStore:
     """Return the store of a layer's activations and the codes of all images; what is stored is not read again.
@@ -112,6 +176,8 @@ def collect(
         workers: processes that decode; 0 decodes in this one, by as many threads as there are processors.
             "auto" is 0 where the network computes on the CPU too, else up to eight.
         accelerator: as Lightning's Trainer takes it.
+        devices: processes on this machine, one per device; the shards are spread over them.
+        num_nodes: machines, which share the folder.
         progress: whether to show a bar.
 
     Raises:
@@ -129,21 +195,19 @@ def collect(
         "images": source.fingerprint,
         "transform": preprocess.description,
     }
-    store = ActivationStore(Path(root) / store_key(description), description, len(source))
+    directory = Path(root) / store_key(description)
+    store = ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
+    store.touch()
     if store.complete:
         logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
     else:
-        loader = DataLoader(
-            Subset(Images(source, preprocess), range(store.done, store.rows)),
-            batch_size=batch_size,
-            num_workers=loader_workers(workers, accelerator),
-            collate_fn=collate,
-            persistent_workers=False,
-        )
-        with quiet_lightning():
+        with quiet_lightning(), one_message():
             trainer = Trainer(
                 accelerator=accelerator,
-                devices=1,
+                devices=devices,
+                num_nodes=num_nodes,
+                strategy=strategy(devices, num_nodes),
+                use_distributed_sampler=False,
                 logger=False,
                 callbacks=[StageBar("collect")] if progress else [],
                 default_root_dir=root,
@@ -152,10 +216,15 @@ def collect(
                 enable_progress_bar=progress,
             )
             prepared = prepare(model, keep=[layer, model.code_layer])
-            collector = Collector(prepared, layer, position, store, source, interior)
-            trainer.predict(collector, loader, return_predictions=False)
+            number = loader_workers(workers, accelerator)
+            images = Images(source, preprocess)
+            collector = Collector(prepared, layer, position, store, images, interior, batch_size, number)
+            trainer.predict(collector, return_predictions=False)
         if not store.complete:
             raise KeyboardInterrupt
+    check_bad_share(
+        [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped], len(source), source.max_bad_share
+    )
     for entry in store.skipped:
         logger.warning("skipped %s: %s", entry.path, entry.reason)
     return store

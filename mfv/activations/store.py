@@ -1,22 +1,26 @@
-"""Activations and codes of a set of images on disk: memory-mapped, resumable, shared by all units of a layer."""
+"""Activations and codes of a set of images on disk: in shards, resumable, shared by all units of a layer."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from mfv.activations.shards import DamagedShard, Shard, Skipped, write_shard
 from mfv.errors import MfvError
 from mfv.structures import write_json
 
-SCHEMA = 1
+SCHEMA = 2
+SHARD_ROWS = 512  # images; what a killed run does again at most, and a unit's values lie together in
 HALF_MAX = float(np.finfo(np.float16).max)
+MANIFEST = "manifest.json"
 
 
 def store_key(description: Mapping[str, Any]) -> str:
@@ -25,131 +29,234 @@ def store_key(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """An image that could not be read, and why."""
-
-    row: int
-    path: str
-    reason: str
-
-
 class ActivationStore:
-    """The activations of one layer (n, units) and the codes (n, d) of n images, one row each.
+    """The activations of one layer's units and the codes of n images, in shards of consecutive images.
 
-    A store is written row by row from the first; what is written stays, so that a killed run goes
-    on at the last batch that it finished. Rows of unreadable images hold NaN and are listed.
+    A shard is a file, written whole or not at all: what is there is finished, whoever wrote it. So a killed run
+    goes on at the shards that are missing, several processes may write at once, each its own shards, and stores
+    of the same content are merged by copying files. In a shard activations lie unit by unit: a unit's values over
+    all images are read without the other units'. Memory holds a shard at a time, however many images there are.
 
     Args:
         directory: the store's own folder.
         description: what identifies the content (network, layer, images, transform); JSON-ready.
         rows: the number of images.
+        shard_rows: images in a shard; of a store that is there already, its own.
 
     """
 
-    def __init__(self, directory: str | Path, description: Mapping[str, Any], rows: int):
-        self.directory, self.rows = Path(directory), rows
-        self.directory.mkdir(parents=True, exist_ok=True)
-        manifest = {"schema": SCHEMA, "rows": rows, **description}
-        path = self.directory / "manifest.json"
+    def __init__(self, directory: str | Path, description: Mapping[str, Any], rows: int, shard_rows: int = SHARD_ROWS):
+        self.directory, self.rows, self.description = Path(directory), rows, dict(description)
+        path = self.directory / MANIFEST
         if path.exists():
-            known = _read_json(path)
-            if known != manifest:
+            known = read_manifest(self.directory)
+            self.shard_rows = known["shard_rows"]
+            if known != self._manifest():
                 raise MfvError(
                     f"the activation store {self.directory} holds something else than this run's images "
                     f"({rows} images): remove the folder, or set another store.root"
                 )
         else:
-            write_json(path, manifest)
-        progress = self.directory / "progress.json"
-        state: dict[str, Any] = _read_json(progress) if progress.exists() else {"done": 0, "skipped": []}
-        self.done: int = state["done"]
-        self.skipped: list[Skipped] = [Skipped(**entry) for entry in state["skipped"]]
-        self._arrays: dict[str, np.ndarray] = {}
-        if self.done:
-            for name in ("activations", "positions", "codes"):
-                if (self.directory / f"{name}.npy").exists():
-                    self._arrays[name] = self._open(name, "r+")
+            self.shard_rows = shard_rows
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_json(path, self._manifest())
+
+    @classmethod
+    def open(cls, directory: str | Path) -> ActivationStore:
+        """Return the store in a folder, whatever it holds."""
+        known = read_manifest(Path(directory))
+        own = ("schema", "rows", "shard_rows")
+        return cls(directory, {key: value for key, value in known.items() if key not in own}, known["rows"])
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are, or will be."""
+        return -(-self.rows // self.shard_rows)
 
     @property
     def complete(self) -> bool:
         """Whether all rows are written."""
-        return self.done == self.rows
+        return not self.missing()
+
+    def missing(self) -> list[int]:
+        """Return the shards that are still to be written."""
+        return [shard for shard in range(self.shards) if not self.path(shard).exists()]
+
+    def path(self, shard: int) -> Path:
+        """Return the file of a shard."""
+        return self.directory / f"shard_{shard:06d}.safetensors"
+
+    def rows_of(self, shard: int) -> range:
+        """Return the rows that a shard holds."""
+        return range(shard * self.shard_rows, min((shard + 1) * self.shard_rows, self.rows))
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def activations(self, unit: int) -> np.ndarray:
+        """Return a unit's value on each image (n,) float32; NaN where an image could not be read."""
+        return np.concatenate([shard.row("activations", unit) for _, shard in self.open_shards()])
+
+    def positions(self, rows: Sequence[int] | np.ndarray, unit: int) -> np.ndarray | None:
+        """Return where in the layer's map a unit's value is on some images, (m,) as y·W + x; None without a map."""
+        if "positions" not in self._shard(0).names:
+            return None
+        return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local])
+
+    def codes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the codes of some images, (m, d) float16."""
+        return self._gathered(rows, lambda shard, local: shard.rows("codes", local))
+
+    def open_shards(self) -> Iterator[tuple[range, Shard]]:
+        """Give each shard with its rows, in order: for a pass over everything."""
+        for number in range(self.shards):
+            yield self.rows_of(number), self._shard(number)
 
     @property
-    def activations(self) -> np.ndarray:
-        """Each unit's value on each image, (n, units) float32."""
-        return self._arrays["activations"]
-
-    @property
-    def positions(self) -> np.ndarray | None:
-        """Where in the layer's map the value is, (n, units) int32 as y·W + x; None for layers without one."""
-        return self._arrays.get("positions")
-
-    @property
-    def codes(self) -> np.ndarray:
-        """The images' codes, (n, d) float16."""
-        return self._arrays["codes"]
+    def skipped(self) -> list[Skipped]:
+        """The images that could not be read, of the shards that are there."""
+        there = [number for number in range(self.shards) if self.path(number).exists()]
+        return [entry for number in there for entry in self._shard(number).skipped]
 
     def readable(self) -> np.ndarray:
         """Return the rows (m,) of the images that could be read."""
-        bad = {entry.row for entry in self.skipped}
-        return np.array([row for row in range(self.rows) if row not in bad], dtype=np.int64)
+        return np.delete(np.arange(self.rows), [entry.row for entry in self.skipped])
+
+    # --- writing and keeping ----------------------------------------------------------------------
 
     def write(
         self,
-        rows: Sequence[int],
+        shard: int,
         values: Tensor,
         positions: Tensor | None,
         codes: Tensor,
-        skipped: Sequence[Skipped],
+        rows: Sequence[int],
+        skipped: Sequence[Skipped] = (),
     ) -> None:
-        """Write the rows that follow those already written, then note that they are.
+        """Write a shard.
 
         Args:
-            rows: (b,) the readable images' rows.
-            values: (b, units).
-            positions: (b, units), or None.
-            codes: (b, d).
-            skipped: the batch's unreadable images.
+            shard: its number.
+            values: (m, units) of the readable images.
+            positions: (m, units), or None.
+            codes: (m, d).
+            rows: (m,) the readable images' rows.
+            skipped: the shard's unreadable images; together with `rows` all of `rows_of(shard)`.
 
         """
-        if len(rows):
-            index = np.asarray(rows)
-            self._array("activations", values.shape[1], np.float32)[index] = values.float().cpu().numpy()
-            self._array("codes", codes.shape[1], np.float16)[index] = (
-                codes.float().clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
-            )
-            if positions is not None:
-                self._array("positions", positions.shape[1], np.int32)[index] = positions.cpu().numpy()
-        for entry in skipped:
-            for name in ("activations", "codes"):
-                if name in self._arrays:
-                    self._arrays[name][entry.row] = np.nan
-        for array in self._arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        self.skipped.extend(skipped)
-        self.done += len(rows) + len(skipped)
-        entries = [vars(entry) for entry in self.skipped]
-        write_json(self.directory / "progress.json", {"done": self.done, "skipped": entries})
+        own = self.rows_of(shard)
+        if sorted([*rows, *(entry.row for entry in skipped)]) != list(own):
+            raise ValueError(f"shard {shard} holds the rows {own.start} to {own.stop - 1}, each once")
+        local = np.asarray(rows, dtype=np.int64) - own.start
+        half = codes.float().clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
+        arrays = {
+            "activations": _spread(values.float().cpu().numpy(), local, len(own)).T,
+            "codes": _spread(half, local, len(own)),
+        }
+        if positions is not None:
+            arrays["positions"] = _spread(positions.to(dtype=_smallest(positions)).cpu().numpy(), local, len(own)).T
+        write_shard(self.path(shard), arrays, skipped)
 
-    def _array(self, name: str, width: int, kind: type) -> np.ndarray:
-        if name not in self._arrays:
-            path = self.directory / f"{name}.npy"
-            np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=(self.rows, width)).flush()
-            self._arrays[name] = self._open(name, "r+")
-        return self._arrays[name]
+    def touch(self) -> None:
+        """Note that the store is used now: `mfv store prune --days` removes what is not."""
+        os.utime(self.directory / MANIFEST)
 
-    def _open(self, name: str, mode: Any) -> np.ndarray:
-        path = self.directory / f"{name}.npy"
+    def verify(self) -> list[DamagedShard]:
+        """Read everything and return what is damaged."""
+        damages = []
+        for number in range(self.shards):
+            if self.path(number).exists():
+                try:
+                    Shard(self.path(number)).verify()
+                except DamagedShard as damage:
+                    damages.append(damage)
+        return damages
+
+    def merge(self, other: ActivationStore) -> int:
+        """Copy the shards that are missing here from a store of the same content; return how many there were.
+
+        Raises:
+            MfvError: the other store holds something else.
+            DamagedShard: one of its shards is damaged; it is not copied.
+
+        """
+        if read_manifest(self.directory) != read_manifest(other.directory):
+            raise MfvError(f"{other.directory} holds something else than {self.directory}: they cannot be merged")
+        copied = 0
+        for number in self.missing():
+            if other.path(number).exists():
+                Shard(other.path(number)).verify()
+                temporary = self.path(number).with_suffix(".part")
+                shutil.copyfile(other.path(number), temporary)
+                temporary.replace(self.path(number))
+                copied += 1
+        return copied
+
+    def _shard(self, number: int) -> Shard:
         try:
-            return np.lib.format.open_memmap(path, mode=mode)
-        except (ValueError, OSError) as error:
-            raise MfvError(f"{path} is damaged ({error}): remove the folder {self.directory}") from error
+            return Shard(self.path(number))
+        except DamagedShard as damage:
+            raise MfvError(
+                f"{damage}: `mfv store verify --repair {self.directory}` removes what is damaged, and the same command "
+                "makes it again"
+            ) from damage
+
+    def _gathered(
+        self, rows: Sequence[int] | np.ndarray, read: Callable[[Shard, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return what is read of each row's shard, in the order of the rows."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        shards = wanted // self.shard_rows
+        parts: np.ndarray | None = None
+        for number in np.unique(shards):
+            places = np.flatnonzero(shards == number)
+            found = read(self._shard(int(number)), wanted[places] - number * self.shard_rows)
+            parts = np.empty((len(wanted), *found.shape[1:]), found.dtype) if parts is None else parts
+            parts[places] = found
+        if parts is None:
+            raise ValueError("no rows are asked for")
+        return parts
+
+    def _manifest(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "rows": self.rows, "shard_rows": self.shard_rows, **self.description}
 
 
-def _read_json(path: Path) -> Any:
+def fitting_shard_rows(rows: int) -> int:
+    """Return how many images of so many make a shard: a sixteenth, by 32, at most `SHARD_ROWS`."""
+    return min(SHARD_ROWS, 32 * max(1, -(-rows // (16 * 32))))
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return what a store says of itself.
+
+    Raises:
+        MfvError: the folder is no store, its manifest is damaged, or another version of mfv wrote it.
+
+    """
+    path = directory / MANIFEST
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MfvError(f"{directory} is no activation store: it has no {MANIFEST}") from error
     except ValueError as error:
-        raise MfvError(f"{path} is damaged ({error}): remove the folder {path.parent}") from error
+        raise MfvError(f"{path} is damaged ({error}): remove the folder {directory}") from error
+    if manifest.get("schema") != SCHEMA:
+        raise MfvError(
+            f"{directory} was written by another version of mfv (schema {manifest.get('schema')}, here {SCHEMA}): "
+            "remove the folder; it is made again"
+        )
+    return manifest
+
+
+def _spread(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Return (count, d) with the values (m, d) in their rows; the other rows are NaN, or −1."""
+    blank = np.nan if values.dtype.kind == "f" else -1
+    whole = np.full((count, values.shape[1]), blank, values.dtype)
+    whole[rows] = values
+    return whole
+
+
+def _smallest(positions: Tensor) -> Any:
+    import torch
+
+    largest = int(positions.max()) if positions.numel() else 0
+    return torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32

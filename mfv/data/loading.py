@@ -63,6 +63,25 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
         return len(self.source)
 
 
+class Batches(Dataset[Batch]):
+    """The images of a source in given batches: an item is a whole batch.
+
+    Args:
+        images: prepared for the network.
+        rows: of each batch, the images' numbers.
+
+    """
+
+    def __init__(self, images: Images, rows: Sequence[Sequence[int]]):
+        self.images, self.rows = images, rows
+
+    def __getitem__(self, number: int) -> Batch:
+        return collate(self.images.__getitems__(self.rows[number]))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 def processors() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,12 +15,12 @@ from mfv.errors import MfvError
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.unit import UnitActivation
+from mfv.processes import one_message, strategy
 from mfv.progress import StageBar, quiet_lightning
 from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
 from mfv.rendering.renderer import FacetRenderer
 from mfv.rendering.rendering import Rendering
-from mfv.rendering.sharding import ShardedStrategy
 from mfv.rendering.subject import UnitSubject
 
 
@@ -93,13 +93,12 @@ def render(
         snapshot_every=snapshot_every,
         acceleration=acceleration,
     )
-    several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
-    with quiet_lightning():
+    with quiet_lightning(), one_message():
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy=ShardedStrategy(start_method="spawn") if several else "auto",
+            strategy=strategy(devices, num_nodes),
             max_epochs=1,
             max_steps=recipe.steps,
             use_distributed_sampler=False,  # every process makes every step

@@ -3,19 +3,7 @@
 from typing import Any
 
 import torch
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
-
-
-class ShardedStrategy(DDPStrategy):
-    """Processes that each optimize their own images.
-
-    Plain data parallelism would average the processes' gradients, which belong to different
-    images, without a word. This one starts the processes and wraps nothing.
-    """
-
-    def configure_ddp(self) -> None:
-        """Leave the module as it is."""
 
 
 def own_rows(total: int, rank: int, processes: int) -> Tensor:

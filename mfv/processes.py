@@ -1,0 +1,42 @@
+"""Several processes that each do their own share of a stage's work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning.strategies import DDPStrategy
+from torch.multiprocessing import ProcessRaisedException
+
+from mfv.errors import MfvError
+
+
+class ShardedStrategy(DDPStrategy):
+    """Processes that each work on their own images.
+
+    Plain data parallelism would average the processes' gradients, which belong to different
+    images, without a word. This one starts the processes and wraps nothing.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is."""
+
+
+def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
+    """Return Lightning's strategy for so many processes: "auto" for a single one."""
+    several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
+    return ShardedStrategy(start_method="spawn") if several else "auto"
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """Raise a started process's `MfvError` as it would be raised in this one: its message, without the traceback."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        found = re.search(r"^mfv\.\S*: ((?:.|\n)*)", str(error), re.MULTILINE)
+        if found is None:
+            raise
+        raise MfvError(found[1].strip()) from error

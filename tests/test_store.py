@@ -1,0 +1,174 @@
+"""The activation store: shards are whole or not there, damage is found and mended, all units' top images are exact."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfv import store_command
+from mfv.activations import shards as shard_files
+from mfv.activations.shards import Skipped
+from mfv.activations.store import ActivationStore, fitting_shard_rows
+from mfv.activations.top import TopImages, top_images
+from mfv.errors import MfvError
+
+ROWS, UNITS, WIDTH, SHARD = 50, 7, 5, 16
+
+
+def values_of(rows: int = ROWS) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    activations = torch.randn(rows, UNITS, generator=generator)
+    positions = torch.randint(0, 49, (rows, UNITS), generator=generator)
+    return activations, positions, torch.randn(rows, WIDTH, generator=generator)
+
+
+def fill(store: ActivationStore, shards: list[int] | None = None, bad: tuple[int, ...] = ()) -> ActivationStore:
+    activations, positions, codes = values_of(store.rows)
+    for shard in store.missing() if shards is None else shards:
+        own = store.rows_of(shard)
+        rows = [row for row in own if row not in bad][::-1]  # in any order
+        skipped = [Skipped(row, f"{row}.jpg", "broken") for row in own if row in bad]
+        store.write(shard, activations[rows], positions[rows], codes[rows], rows, skipped)
+    return store
+
+
+def new(folder: Path, rows: int = ROWS) -> ActivationStore:
+    return ActivationStore(folder, {"images": "made up"}, rows, SHARD)
+
+
+def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
+    store = fill(new(tmp_path), bad=(3, 20))
+    activations, positions, codes = values_of()
+    assert store.complete
+    assert [(entry.row, entry.path) for entry in store.skipped] == [(3, "3.jpg"), (20, "20.jpg")]
+    rows = store.readable()
+    assert rows.tolist() == [row for row in range(ROWS) if row not in (3, 20)]
+    for unit in range(UNITS):
+        assert np.array_equal(store.activations(unit)[rows], activations[rows, unit].numpy())
+        assert np.isnan(store.activations(unit)[[3, 20]]).all()
+    order = [40, 2, 33, 2, 17]
+    assert np.array_equal(store.positions(order, 4), positions[order, 4].numpy())  # type: ignore[arg-type]
+    assert np.array_equal(store.codes(order), codes[order].half().numpy())
+    many = rows[::-1].copy()
+    assert np.array_equal(store.codes(many), codes[many].half().numpy())
+
+
+def test_what_is_missing_is_what_no_shard_holds(tmp_path: Path) -> None:
+    store = fill(new(tmp_path), [2, 0])
+    assert (store.missing(), store.complete, store.shards) == ([1, 3], False, 4)
+    assert new(tmp_path).missing() == [1, 3]  # another process sees the same
+    assert store.rows_of(3) == range(48, 50)
+    fill(store)
+    assert ActivationStore.open(tmp_path).complete
+
+
+def test_a_shard_must_be_whole(tmp_path: Path) -> None:
+    store, (activations, _, codes) = new(tmp_path), values_of()
+    with pytest.raises(ValueError, match="shard 0 holds the rows 0 to 15"):
+        store.write(0, activations[:15], None, codes[:15], range(15))
+
+
+@pytest.mark.parametrize("where", [0, 40, 500, -1])
+def test_a_flipped_bit_is_found_and_named(tmp_path: Path, where: int) -> None:
+    store = fill(new(tmp_path))
+    content = bytearray(store.path(2).read_bytes())
+    content[where] ^= 4
+    store.path(2).write_bytes(content)
+    damages = store.verify()
+    assert [damage.path for damage in damages] == [store.path(2)]
+
+
+@pytest.mark.parametrize("left", [0, 5, 200, -1])
+def test_a_cut_off_shard_is_found_named_and_made_again(
+    tmp_path: Path, left: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = fill(new(tmp_path / "one"))
+    whole = store.path(1).read_bytes()
+    store.path(1).write_bytes(whole[:left])
+    with pytest.raises(MfvError, match=r"shard_000001.* is damaged .*mfv store verify --repair"):
+        store.activations(0)
+    assert store_command.main(["verify", str(tmp_path)]) == 1
+    assert "shard_000001.safetensors is damaged" in capsys.readouterr().out
+    assert store_command.main(["verify", "--repair", str(tmp_path)]) == 0
+    assert store.missing() == [1]
+    fill(store)
+    assert store.path(1).read_bytes() == whole
+    assert store_command.main(["verify", str(tmp_path)]) == 0
+
+
+def test_a_full_disk_is_said_and_leaves_a_store_to_go_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fill(new(tmp_path), [0])
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_files.os, "fsync", full)
+        with pytest.raises(MfvError, match=r"the disk of .* is full .*store\.root"):
+            fill(store, [1])
+    assert store.missing() == [1, 2, 3]
+    assert not list(tmp_path.glob("*.part"))
+    assert fill(store).complete
+
+
+def test_stores_of_the_same_content_are_merged(tmp_path: Path) -> None:
+    whole = fill(new(tmp_path / "whole"))
+    one, other = fill(new(tmp_path / "one"), [0, 2]), fill(new(tmp_path / "other"), [1, 2, 3])
+    assert store_command.main(["merge", str(tmp_path / "one"), str(tmp_path / "other")]) == 0
+    assert one.complete
+    for shard in range(one.shards):
+        assert one.path(shard).read_bytes() == whole.path(shard).read_bytes()
+    with pytest.raises(MfvError, match="cannot be merged"):
+        one.merge(new(tmp_path / "longer", 60))
+    damaged = other.path(1).read_bytes()[:-1]
+    other.path(1).write_bytes(damaged)
+    with pytest.raises(MfvError, match="damaged"):
+        new(tmp_path / "third").merge(other)
+
+
+def test_stores_are_listed_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(ActivationStore(tmp_path / "one", {"model": "alexnet", "layer": "conv5"}, ROWS, SHARD), [0])
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "manifest.json").write_text('{"schema": 1}')
+    assert store_command.main(["list", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert "alexnet" in listed
+    assert "25 %" in listed
+    assert "schema 1" in listed
+    store_command.main(["prune", str(tmp_path)])
+    assert old.exists()  # it was only named
+    store_command.main(["prune", str(tmp_path), "--yes"])
+    assert not old.exists()
+    assert (tmp_path / "one").exists()
+    store_command.main(["prune", str(tmp_path), "--days", "0", "--yes"])
+    assert not (tmp_path / "one").exists()
+    assert store_command.main(["list", str(tmp_path / "none")]) == 1
+
+
+def test_top_images_are_those_of_a_sort(tmp_path: Path) -> None:
+    rows, count = 300, 20
+    store = fill(new(tmp_path, rows), bad=(3, 200))
+    readable = store.readable()
+    values, found = top_images(store, count)
+    for unit in range(UNITS):
+        own = store.activations(unit)[readable]
+        order = np.argsort(-own, kind="stable")[:count]
+        assert np.array_equal(found[unit], readable[order])
+        assert np.array_equal(values[unit], own[order])
+    assert np.array_equal(top_images(store, count, [5, 2])[1], found[[5, 2]])
+    assert top_images(store, 1000)[0].shape == (UNITS, rows - 2)
+
+
+def test_of_equal_values_the_first_rows_count() -> None:
+    top = TopImages(3)
+    for first, values in ((0, [1.0, 2.0]), (2, [2.0, 2.0, 1.0]), (5, [2.0, 3.0])):
+        top.add(np.array([values], dtype=np.float32), first)
+    assert top.rows.tolist() == [[6, 1, 2]]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 32), (150, 32), (1086, 96), (8192, 512), (1_300_000, 512)])
+def test_shards_are_small_for_few_images(rows: int, size: int) -> None:
+    assert fitting_shard_rows(rows) == size
