@@ -1,7 +1,8 @@
-"""The C library's memory: kept between steps instead of given back and asked for again."""
+"""The process's memory: kept between steps instead of given back and asked for again; and how much it was."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 GIGABYTE = 1 << 30
@@ -23,3 +24,14 @@ def keep_freed_memory() -> bool:
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2 * GIGABYTE - 1), (M_TOP_PAD, GIGABYTE // 4))
     taken = [mallopt(option, value) == 1 for option, value in settings]
     return all(taken)
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has held, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would give what the parent held when it forked, if that was more
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource  # not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -47,7 +46,7 @@ from mfv.discovery.kmeans import kmeans
 from mfv.discovery.pca import principal_components
 from mfv.evaluation.judge import Judge
 from mfv.evaluation.offline import find_judge
-from mfv.memory import keep_freed_memory
+from mfv.memory import keep_freed_memory, peak_memory
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
@@ -589,15 +588,6 @@ def only(bench: Bench, kind: str, count: int, width: int) -> dict[str, float | N
     base = statistics.median(timed(bare) for _ in range(4)) / 10
     seconds = statistics.median(turns)
     return {"seconds": seconds, "ratio": seconds / count / base, "before": before, "peak": peak}
-
-
-def peak_memory() -> float:
-    """Return the most memory that this process has held, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would give what the parent held when it forked, if that was more
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 # --- the command line --------------------------------------------------------------------------------------

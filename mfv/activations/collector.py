@@ -70,7 +70,7 @@ class Collector(LightningModule):
         own = self.missing[self.trainer.global_rank :: self.trainer.world_size]
         rows = [self.store.rows_of(shard) for shard in own]
         batches = [list(part[i : i + self.batch_size]) for part in rows for i in range(0, len(part), self.batch_size)]
-        # None reaches over the end of a shard. A process without one gets a batch without images: Lightning wants a batch.
+        # None reaches over the end of a shard. A process without one gets an empty batch, as Lightning wants one.
         return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:

@@ -30,6 +30,7 @@ def kmeans(
     tries: int = 10,
     iterations: int = 100,
     device: str = "auto",
+    start_points: int | None = None,
 ) -> KMeansResult:
     """Return the partition of the points (n, d) with the least inertia of several tries.
 
@@ -40,6 +41,8 @@ def kmeans(
         tries: k-means++ starts (Arthur and Vassilvitskii 2007).
         iterations: of Lloyd's algorithm in each try.
         device: "cpu", "gpu", or "auto": a GPU for much work, where FAISS has one.
+        start_points: how many points, drawn at random, the starts are drawn from; by default all. All points take
+            part in Lloyd's algorithm either way. k-means++ measures k times the distance to every point.
 
     Raises:
         MfvError: FAISS or the GPU is missing, or the points are too few, too equal or not finite.
@@ -58,7 +61,11 @@ def kmeans(
     start_seeds = np.random.default_rng(seed % 2**32).integers(2**31, size=tries)
     best, least = np.empty(0, dtype=np.int64), np.inf
     for start_seed in start_seeds:
-        starts, _ = kmeans_plusplus(working, clusters, random_state=int(start_seed))
+        drawn = working
+        if start_points is not None and start_points < len(working):
+            chosen = np.random.default_rng(start_seed).choice(len(working), max(start_points, clusters), replace=False)
+            drawn = working[np.sort(chosen)]
+        starts, _ = kmeans_plusplus(drawn, clusters, random_state=int(start_seed))
         centers = _train(faiss, working, starts, iterations, gpu=place == "gpu")
         assignment = _without_empty(_nearest(faiss, working, centers), working, clusters)
         inertia = _means(working, assignment, clusters)[1]
