@@ -31,7 +31,7 @@ def visualize(
     layer: str,
     unit: int | str,
     images: Any,
-    facets: int = 10,
+    facets: int | str = 10,
     *,
     labels: Sequence[str] | None = None,
     input_size: int = 224,
@@ -61,7 +61,7 @@ def visualize(
         unit: a neuron's or channel's index; of an output layer with labels also a label.
         images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
             [0, 1] or uint8, arrays (H, W, 3), paths.
-        facets: how many kinds to look for.
+        facets: how many kinds to look for, or "auto".
         labels: the class names, in the order of the output.
         input_size: the side of the network's input, in pixels.
         mean: per channel in [0, 1] RGB, subtracted from the pixels.
@@ -137,7 +137,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
             "tone": RandomTone(),
             "affine": RandomAffine(),
             "spectrum": SpectralGradient(chroma=0.5, blur=1.5),
-            "tv": TVProx(0.4),
+            "tv": TVProx(0.4, sweeps=1, every=2),
         },
     )
 

@@ -48,7 +48,7 @@ class Config:
     logger: Any = MISSING
     layer: str | None = MISSING
     unit: Any = MISSING  # a number or a name
-    facets: int = MISSING
+    facets: Any = MISSING  # a number, or "auto"
     position: Any = MISSING
     seed: int = MISSING
     exemplars: int = MISSING

@@ -15,8 +15,9 @@ FOLDERS = {  # data sets that are a folder of the user's, and what it holds
 
 def check_early(settings: Mapping[str, Any]) -> None:
     """Raise `MfvError` for a resolved configuration that cannot be: what costs nothing to find out."""
-    if settings["facets"] < 1:
-        raise MfvError(f"facets={settings['facets']}: ask for at least 1")
+    facets = settings["facets"]
+    if facets != "auto" and (not isinstance(facets, int) or isinstance(facets, bool) or facets < 1):
+        raise MfvError(f"facets={facets}: give a number of at least 1, or auto")
     known = known_network(settings["model"])
     if known is not None:
         layer = settings["layer"] if settings["layer"] is not None else settings["model"]["default_layer"]

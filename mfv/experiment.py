@@ -23,6 +23,7 @@ from mfv.activations.values import as_codes
 from mfv.activations.view import View, to_bytes, unit_view
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
+from mfv.discovery.automatic import facet_count
 from mfv.discovery.facets import exemplars, facet_members, mean_image
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError
@@ -40,6 +41,7 @@ from mfv.rendering.starts import at_natural_contrast
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import Clustering, Facet, FacetSet, Unit
 
+AUTO = "auto"
 Discovery = Callable[[np.ndarray, int, int], Clustering]  # codes (n, d), facets, seed
 
 logger = logging.getLogger("mfv")
@@ -94,7 +96,7 @@ def run_experiment(
     unit: Unit,
     source: ImageSource,
     *,
-    facets: int,
+    facets: int | str,
     discovery: Discovery,
     recipe: Recipe,
     selection: Selection | None = None,
@@ -115,7 +117,7 @@ def run_experiment(
         model: the network.
         unit: whose facets.
         source: the images.
-        facets: how many.
+        facets: how many, or "auto" (`facet_count`).
         discovery: the method that clusters the codes.
         recipe: how the images are rendered.
         selection: which images count as the unit's.
@@ -156,11 +158,12 @@ def run_experiment(
             windows = _windows(model, source, view, [source.index_of(id) for id in found.ids], store, unit.index)
         else:
             with timer("select"):
-                chosen = _select(model, unit, source, store, selection or Selection(), facets)
+                least = facets if isinstance(facets, int) else 1
+                chosen = _select(model, unit, source, store, selection or Selection(), least)
                 windows = _windows(model, source, view, chosen.tolist(), store, unit.index)
             with timer("discover"):
                 codes = _codes(model, view, windows, store, chosen)
-                clustering = discovery(codes, facets, seed)
+                clustering = discovery(codes, _number(facets, codes, seed), seed)
                 found = _facet_set(unit, source, view, windows, store, chosen, clustering, exemplar_count)
             found = found.with_(timing=timer.seconds)
             found.save(run_directory)
@@ -230,6 +233,16 @@ def _select(
             f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
         )
     return chosen
+
+
+def _number(facets: int | str, codes: np.ndarray, seed: int) -> int:
+    if isinstance(facets, int):
+        return facets
+    if facets != AUTO:
+        raise MfvError(f"facets={facets}: give a number of at least 1, or {AUTO}")
+    number = facet_count(codes, seed)
+    logger.info("%d facets", number)
+    return number
 
 
 def _windows(

@@ -59,7 +59,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     from mfv.reports.summary import summary_table
 
     judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
-    logger.info("%s · %d facets · %d images of %s", unit, config.facets, len(source), source.name)
+    logger.info("%s · facets: %s · %d images of %s", unit, config.facets, len(source), source.name)
 
     loggers = make_loggers(config.logger.names, directory, settings, f"{config.name} {layer} {unit.index}", group)
     try:

@@ -1,6 +1,7 @@
 """Measure how well each discovery method finds groups that people made: folders of images, one per group.
 
 python scripts/discovery.py --data ../shared/data/movie-theater
+python scripts/discovery.py --count        # what facets=auto finds: made-up codes of known kinds, and the folder's
 """
 
 import argparse
@@ -15,6 +16,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from mfv.activations.values import as_codes
 from mfv.data import FolderImages, Preprocess
+from mfv.discovery.automatic import facet_count
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
@@ -55,6 +57,27 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
     return np.array([(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found])
 
 
+def made_up(kinds: int, distance: float, images: int = 1300, width: int = 128) -> np.ndarray:
+    """Return codes (images, width) around so many centres of length `distance`, with a deviation of 1 in all."""
+    generator = np.random.default_rng(0)
+    centers = generator.standard_normal((kinds, width))
+    centers *= distance / np.linalg.norm(centers, axis=1, keepdims=True)
+    noise = generator.standard_normal((images, width)) / np.sqrt(width)
+    return (centers[generator.integers(0, kinds, images)] + noise).astype(np.float32)
+
+
+def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
+    """Print the numbers of facets that are found by themselves."""
+    print(f"{'codes':<28} {'kinds':>5}  found")
+    for distance in (2.0, 1.2):
+        for kinds in (1, 3, 6, 10):
+            found = facet_count(made_up(kinds, distance), unit_length=False)
+            print(f"{f'made up, {distance} apart':<28} {kinds:>5}  {found}", flush=True)
+    codes, groups = codes_and_groups(model, folder, model.input_size)
+    found_by_seed = [facet_count(codes, seed) for seed in range(seeds)]
+    print(f"{folder.name:<28} {len(np.unique(groups)):>5}  {', '.join(map(str, found_by_seed))}")
+
+
 def main() -> None:
     """Print a table of all methods of conf/discovery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,10 +93,14 @@ def main() -> None:
         help="short side that photographs are scaled to before the centre is cut out; "
         "by default the input's, and the larger one that is usual for accuracy (256 for 224)",
     )
+    parser.add_argument("--count", action="store_true", help="the number of facets that is found by itself, instead")
     parser.add_argument("changes", nargs="*", help="for the methods that have them: unit_length=false …")
     arguments = parser.parse_args()
     try:
         model = torchvision_model(arguments.model)
+        if arguments.count:
+            count_facets(model, arguments.data, arguments.seeds)
+            return
         methods = sorted(path.stem for path in METHODS.glob("*.yaml"))
         print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'s/run':>6}")
         sizes = arguments.resize or [model.input_size, round(model.input_size * 8 / 7)]

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from sklearn.metrics import adjusted_rand_score
 
 from mfv.discovery import TSNEKMeans, check_codes
+from mfv.discovery.automatic import facet_count
 from mfv.discovery.embedding import MOST, display_map, pca_map, tsne_map
 from mfv.errors import MfvError
 
@@ -198,3 +199,17 @@ def test_the_papers_facets_of_a_movie_theater_are_found_again(script: ModuleType
     print(f"movie theater: ARI {ari:.3f}, NMI {nmi:.3f} (mean of ten seeds)")
     assert ari >= 0.38
     assert nmi >= 0.55
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 6])
+def test_the_number_of_facets_is_found(kinds: int) -> None:
+    generator = np.random.default_rng(0)
+    centers = 4 * generator.standard_normal((kinds, 20)) / np.sqrt(20)
+    codes = centers[generator.integers(0, kinds, 400)] + generator.standard_normal((400, 20)) / np.sqrt(20)
+    found = facet_count(codes.astype(np.float32), unit_length=False)
+    assert found == kinds
+
+
+def test_few_or_equal_codes_are_one_facet() -> None:
+    assert facet_count(np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)) == 1
+    assert facet_count(np.ones((50, 5), np.float32)) == 1
