@@ -13,9 +13,7 @@ from mfv.discovery.pca import principal_components
 
 COMPONENTS = 50  # that t-SNE sees
 SHARE, LEAST = 0.04, 5  # of all images, that a facet has at least
-LOOSE = (
-    1 / 3
-)  # share of the images in no cluster, above which there is one facet; measured: 0 for kinds, .35 to .76 for one
+LOOSE = 1 / 3  # share of the images in no cluster, above which there is one facet (docs/discovery.md)
 
 logger = logging.getLogger("mfv")
 
