@@ -105,7 +105,8 @@ class ActivationMaximizer(nn.Module):
             return
         batches = [self._moment(octave, iteration, step, rows) for rows in self._batches()]
 
-        self.canvas.grad = joined([self._gradient(index, moment) for moment in batches])
+        # Fused optimizers go through gradient and parameter side by side as they lie in memory, whatever their strides.
+        self.canvas.grad = joined([self._gradient(index, moment) for moment in batches]).contiguous()
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.step_size(step)
         optimizer.step()
