@@ -135,7 +135,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
         },
         regularizers={
             "tone": RandomTone(),
-            "affine": RandomAffine(),
+            "affine": RandomAffine(exact=False),
             "spectrum": SpectralGradient(chroma=0.5, blur=1.5),
             "tv": TVProx(0.4, sweeps=1, every=2),
         },

@@ -24,6 +24,9 @@ class RandomAffine(Regularizer):
         smallest: the smallest side of the view, as a share of the image: below 1 the network sees a part, enlarged.
         largest: the largest side of the view: above 1 it sees all of the image, with its reflection around.
         shift: the largest shift, as a share of half the side, either way.
+        exact: whether the gradient comes back by the exact transpose, or read at the inverse places: a third of
+            the time on a CPU. Where the gradient's high frequencies are dampened anyway the two paint alike; where they
+            are not (render=lucid) the exact one climbs twice as fast.
 
     """
 
@@ -31,6 +34,7 @@ class RandomAffine(Regularizer):
     smallest: float = 0.6
     largest: float = 1.3
     shift: float = 0.05
+    exact: bool = True
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return one random view of each image, bilinear, with reflected borders."""
@@ -39,7 +43,7 @@ class RandomAffine(Regularizer):
         scale = self.smallest + (self.largest - self.smallest) * draws[:, 1]
         shift = (2 * draws[:, 2:4] - 1) * self.shift
         turn, shift = torch.polar(scale, angle), torch.view_as_complex(shift)
-        return _View.apply(pixels, turn, shift)
+        return view(pixels, turn, shift, "reflection") if self.exact else _View.apply(pixels, turn, shift)
 
 
 class _View(torch.autograd.Function):
