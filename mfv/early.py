@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfv.errors import MfvError
+from mfv.models.acceleration import Acceleration
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
 
@@ -18,6 +19,7 @@ def check_early(settings: Mapping[str, Any]) -> None:
     facets = settings["facets"]
     if facets != "auto" and (not isinstance(facets, int) or isinstance(facets, bool) or facets < 1):
         raise MfvError(f"facets={facets}: give a number of at least 1, or auto")
+    Acceleration(settings["machine"]["precision"], settings["machine"]["compile"])  # says what it cannot be
     known = known_network(settings["model"])
     if known is not None:
         layer = settings["layer"] if settings["layer"] is not None else settings["model"]["default_layer"]

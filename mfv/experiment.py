@@ -72,9 +72,6 @@ class Machine:
     precision: str = "float32"
     compile: bool = False
 
-    def __post_init__(self) -> None:
-        self.acceleration  # noqa: B018 - a precision that is none is answered at once
-
     @property
     def acceleration(self) -> Acceleration:
         """What may make the network's passes faster."""

@@ -57,6 +57,7 @@ def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
             ["model=alexnet", "layer=fc8", "unit=cinemas"],
             "unit=cinemas is no class of alexnet; did you mean 498 (cinema",
         ),
+        (["machine.precision=bf16"], "machine.precision is 'bf16'; did you mean bfloat16?"),
         (["model=alexnet", "layer=conv5", "unit=cinema"], "units of layer 'features.10' of alexnet have no names"),
     ],
 )

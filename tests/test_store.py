@@ -55,6 +55,25 @@ def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
     assert np.array_equal(store.codes(many), codes[many].half().numpy())
 
 
+def test_places_in_large_maps_are_kept_in_any_order_of_shards(tmp_path: Path) -> None:
+    store, (activations, positions, codes) = new(tmp_path), values_of()
+    positions = positions.clone()
+    positions[40] = 223 * 224 + 223  # only the third shard needs more than 16 bits
+    for shard in store.missing():
+        rows = store.rows_of(shard)
+        store.write(shard, activations[rows], positions[rows], codes[rows], rows)
+    order = [0, 40, 49]
+    assert np.array_equal(store.positions(order, 2), positions[order, 2].numpy())  # type: ignore[arg-type]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    store = new(tmp_path)
+    left = tmp_path / f"{store.path(1).name}.1234.part"
+    left.write_bytes(b"half a shard")
+    fill(store)
+    assert not left.exists()
+
+
 def test_what_is_missing_is_what_no_shard_holds(tmp_path: Path) -> None:
     store = fill(new(tmp_path), [2, 0])
     assert (store.missing(), store.complete, store.shards) == ([1, 3], False, 4)

@@ -61,33 +61,34 @@ class Collector(LightningModule):
         super().__init__()
         self.model, self.layer, self.position, self.interior = model, layer, position, interior
         self.store, self.images, self.batch_size, self.workers = store, images, batch_size, workers
-        self.missing = store.missing()
         self._shard = _Growing()
         self._bad = [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped]
 
     def predict_dataloader(self) -> DataLoader:
-        """Return this process's batches."""
-        own = self.missing[self.trainer.global_rank :: self.trainer.world_size]
-        rows = [self.store.rows_of(shard) for shard in own]
-        batches = [list(part[i : i + self.batch_size]) for part in rows for i in range(0, len(part), self.batch_size)]
-        # None reaches over the end of a shard. A process without one gets an empty batch, as Lightning wants one.
+        """Return this process's batches, none of which reaches over the end of a shard."""
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
+        # By their numbers: what is missing may look different to a process that starts later.
+        own = [self.store.rows_of(shard) for shard in self.store.missing() if shard % processes == rank]
+        batches = [list(rows[i : i + self.batch_size]) for rows in own for i in range(0, len(rows), self.batch_size)]
+        # A process without a shard gets an empty batch: Lightning takes no empty loader.
         return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the network once, and write the shard where it is full."""
+        growing = self._shard
         if len(batch.indices):
-            self._shard.rows += batch.indices.tolist()
-            self._shard.parts.append(self._pass(batch.pixels))
-        self._shard.bad += batch.bad
+            growing.rows += batch.indices.tolist()
+            growing.parts.append(self._pass(batch.pixels))
+        growing.bad += batch.bad
         self._bad += batch.bad
         if len(self._bad) > self.images.source.max_bad_share * len(self.images):
             check_bad_share(self._bad, len(self.images), self.images.source.max_bad_share)
-        full = self._shard
-        if full.count and full.count == len(self.store.rows_of(full.first // self.store.shard_rows)):
-            values, positions, codes = full.parts[0] if len(full.parts) == 1 else self._joined(full.parts)
-            skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in full.bad]
-            self.store.write(full.first // self.store.shard_rows, values, positions, codes, full.rows, skipped)
-            self._shard = _Growing()
+        if growing.count:
+            shard = growing.first // self.store.shard_rows
+            if growing.count == len(self.store.rows_of(shard)):
+                skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in growing.bad]
+                self.store.write(shard, *self._joined(growing.parts), growing.rows, skipped)
+                self._shard = _Growing()
 
     def _pass(self, pixels: Tensor) -> Found:
         """Return the units' values, where they are, and the codes, for pixels (b, 3, S, S) uint8."""

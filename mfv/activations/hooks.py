@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-INPUT_SUFFIX = ":in"  # "classifier.1:in" is what the layer is given, "classifier.1" what it returns
+from mfv.models.naming import INPUT_SUFFIX
 
 
 class NotATensor(TypeError):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
-from mfv.activations.hooks import INPUT_SUFFIX, capture
+from mfv.activations.hooks import capture
+from mfv.models.naming import INPUT_SUFFIX
 from mfv.models.target import TargetModel, channels_first
 
 log = logging.getLogger("mfv")

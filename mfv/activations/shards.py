@@ -55,8 +55,20 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], skipped: Sequence[
     listed = json.dumps([asdict(entry) for entry in skipped])
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content = save(contiguous, {"skipped": listed + "\n" + digest(contiguous, listed)})  # one entry: the same bytes
+    write_whole(path, content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a kill leaves either all of it or nothing under its name.
+
+    Raises:
+        MfvError: the disk is full, or the file cannot be written.
+
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was killed
+            left.unlink()
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()

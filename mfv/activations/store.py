@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from mfv.activations.shards import DamagedShard, Shard, Skipped, write_shard
+from mfv.activations.shards import DamagedShard, Shard, Skipped, write_shard, write_whole
 from mfv.errors import MfvError
 from mfv.structures import write_json
 
@@ -100,7 +100,8 @@ class ActivationStore:
         """Return where in the layer's map a unit's value is on some images, (m,) as y·W + x; None without a map."""
         if "positions" not in self._shard(0).names:
             return None
-        return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local])
+        # one type for all: a shard has the smallest that holds its own
+        return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local].astype(np.int64))
 
     def codes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the codes of some images, (m, d) float16."""
@@ -175,7 +176,7 @@ class ActivationStore:
         """Copy the shards that are missing here from a store of the same content; return how many there were.
 
         Raises:
-            MfvError: the other store holds something else.
+            MfvError: the other store holds something else, or the disk is full.
             DamagedShard: one of its shards is damaged; it is not copied.
 
         """
@@ -185,9 +186,7 @@ class ActivationStore:
         for number in self.missing():
             if other.path(number).exists():
                 Shard(other.path(number)).verify()
-                temporary = self.path(number).with_suffix(".part")
-                shutil.copyfile(other.path(number), temporary)
-                temporary.replace(self.path(number))
+                write_whole(self.path(number), other.path(number).read_bytes())
                 copied += 1
         return copied
 
@@ -255,8 +254,6 @@ def _spread(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     return whole
 
 
-def _smallest(positions: Tensor) -> Any:
-    import torch
-
+def _smallest(positions: Tensor) -> torch.dtype:
     largest = int(positions.max()) if positions.numel() else 0
     return torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32

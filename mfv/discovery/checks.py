@@ -49,12 +49,17 @@ def prepared(codes: np.ndarray, facets: int, unit_length: bool) -> np.ndarray:
     check_codes(codes, facets)
     points = codes.astype(np.float32)
     if unit_length:
-        # The largest entry comes out first: no square can then overflow or vanish.
-        largest = np.abs(points).max(axis=1, keepdims=True)
-        np.divide(points, largest, out=points, where=largest > 0)
-        lengths = np.linalg.norm(points, axis=1, keepdims=True)
-        np.divide(points, lengths, out=points, where=lengths > 0)
+        to_unit_length(points)
     return points
+
+
+def to_unit_length(points: np.ndarray) -> None:
+    """Divide each point (n, d) by its length, in place; zeros stay."""
+    # The largest entry comes out first: no square can then overflow or vanish.
+    largest = np.abs(points).max(axis=1, keepdims=True)
+    np.divide(points, largest, out=points, where=largest > 0)
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    np.divide(points, lengths, out=points, where=lengths > 0)
 
 
 def _count_distinct(codes: np.ndarray, enough: int) -> int:

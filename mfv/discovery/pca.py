@@ -20,7 +20,10 @@ def principal_components(codes: np.ndarray, count: int) -> np.ndarray:
     pca = PCA(n_components=min(count, rows, columns), svd_solver=solver)
     with np.errstate(invalid="ignore", divide="ignore"):  # its shares of the variance, where there is none
         pca.fit(centred / scale)
-    directions = pca.components_
+    return np.ascontiguousarray(centred @ upright(pca.components_).T, dtype=np.float32)
+
+
+def upright(directions: np.ndarray) -> np.ndarray:
+    """Return the directions (k, d), each turned to where its largest loading is positive."""
     largest = np.abs(directions).argmax(axis=1)
-    directions *= np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
-    return np.ascontiguousarray(centred @ directions.T, dtype=np.float32)
+    return directions * np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.linalg import eigh
 
+from mfv.discovery.checks import to_unit_length
+from mfv.discovery.pca import upright
+
 Blocks = Callable[[], Iterable[np.ndarray]]  # starts a pass over the codes, in blocks (b, d)
 
 
@@ -14,7 +17,7 @@ def streamed_components(blocks: Blocks, count: int, unit_length: bool = False) -
     """Return all codes' coordinates along their `count` main directions, (n, count) float32.
 
     The same as `principal_components`, up to rounding, in the memory of a block, of the covariance (d, d) and of
-    the result. The first pass sums the codes and their products in double precision, the second projects.
+    the result. The first pass sums the blocks' products, in double precision, the second projects.
 
     Args:
         blocks: gives the codes (n, d) anew at each call, in the same order.
@@ -39,9 +42,7 @@ def streamed_components(blocks: Blocks, count: int, unit_length: bool = False) -
     covariance = products / rows - np.outer(mean, mean)
     width = len(covariance)
     _, vectors = eigh(covariance, subset_by_index=(max(0, width - min(count, rows)), width - 1))
-    directions = vectors.T[::-1].copy()
-    largest = np.abs(directions).argmax(axis=1)
-    directions *= np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
+    directions = upright(vectors.T[::-1])
     origin = shift + mean.astype(np.float32)
     turned = np.ascontiguousarray(directions.T, dtype=np.float32)
     result, done = np.empty((rows, len(directions)), np.float32), 0
@@ -52,8 +53,7 @@ def streamed_components(blocks: Blocks, count: int, unit_length: bool = False) -
 
 
 def _prepared(block: np.ndarray, unit_length: bool) -> np.ndarray:
-    values = np.asarray(block, dtype=np.float32)
-    if not unit_length:
-        return values
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(lengths > 0, lengths, 1)
+    values = block.astype(np.float32)
+    if unit_length:
+        to_unit_length(values)
+    return values

@@ -13,8 +13,9 @@ from mfv.activations.values import as_codes
 from mfv.errors import MfvError
 from mfv.evaluation.framing import frames
 from mfv.models.fingerprint import network_fingerprint
+from mfv.models.naming import OUTPUT
 from mfv.models.preparation import prepare
-from mfv.models.target import OUTPUT, TargetModel
+from mfv.models.target import TargetModel
 
 BATCH = 16
 

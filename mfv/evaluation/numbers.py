@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfv.activations.values import as_codes, unit_values
-from mfv.models.target import PROB, TargetModel
+from mfv.models.naming import PROB
+from mfv.models.target import TargetModel
 from mfv.structures import FacetSet
 
 BATCH = 32

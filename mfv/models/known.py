@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mfv.models import imagenet
-from mfv.models.naming import LayerUnits, no_layer
+from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB, LayerUnits, no_layer
 
 FILE = Path(__file__).with_name("known_networks.json")  # python scripts/list_layers.py --write makes it
-NO_MODULES = ("", "prob")  # the output and its softmax, which every network has
 OWN = ("num_classes", "labels", "version")  # settings that make another network of it
 
 
@@ -37,13 +36,13 @@ class KnownNetwork:
 
     def check(self, layer: str, unit: int | str | None) -> None:
         """Raise `MfvError` for a layer or a unit that the network certainly does not have."""
-        own = self.aliases.get(layer.removesuffix(":in"), layer.removesuffix(":in"))
-        if own in NO_MODULES:
+        own = self.aliases.get(layer.removesuffix(INPUT_SUFFIX), layer.removesuffix(INPUT_SUFFIX))
+        if own in (OUTPUT, PROB):
             return
         if own not in self.layers:
             raise no_layer(self.name, layer, self.aliases, self.layers)
         count = self.layers[own]
-        if unit is None or count is None or layer.endswith(":in"):
+        if unit is None or count is None or layer.endswith(INPUT_SUFFIX):
             return
         if own in self.classes:
             LayerUnits(self.name, own, count, imagenet.labels(), imagenet.synsets()).index(unit)

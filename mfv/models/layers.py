@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mfv.activations.hooks import NotATensor, first_tensor
-from mfv.models.target import OUTPUT, PROB, TargetModel, channels_first
+from mfv.models.naming import OUTPUT, PROB
+from mfv.models.target import TargetModel, channels_first
 
 
 @dataclass(frozen=True)

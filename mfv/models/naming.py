@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from mfv.errors import MfvError, nearest_names
 from mfv.models import imagenet
 
+OUTPUT = ""  # the network as a whole, as a layer: its output
+PROB = "prob"  # a layer that no module stands for: the softmax of the output
+INPUT_SUFFIX = ":in"  # "classifier.1:in" is what the layer is given, "classifier.1" what it returns
 NEAR = 10  # classes that an error names
 _SYNSET = re.compile(r"n\d{8}")
 
@@ -103,7 +106,7 @@ class LayerUnits:
 def no_layer(model: str, layer: str, aliases: Mapping[str, str], known: Iterable[str]) -> MfvError:
     """Return the error for a layer that a model does not have, with the nearest names."""
     known = list(known)
-    near = nearest_names(layer.removesuffix(":in"), [*aliases, *known])
+    near = nearest_names(layer.removesuffix(INPUT_SUFFIX), [*aliases, *known])
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     return MfvError(
         f"{model} has no layer {layer!r}{hint} "

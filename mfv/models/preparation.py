@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mfv.activations.hooks import INPUT_SUFFIX
-from mfv.models.target import OUTPUT, PROB, TargetModel
+from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
+from mfv.models.target import TargetModel
 
 ROWS = 8  # of a matrix product
 REST = ("drop", "act")  # what timm's batch norm goes on to do

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mfv.activations.hooks import INPUT_SUFFIX, NotATensor, capture, first_tensor
+from mfv.activations.hooks import NotATensor, capture, first_tensor
 from mfv.errors import MfvError
 from mfv.models.frozen import frozen_copy
-from mfv.models.naming import no_layer
+from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB, no_layer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-OUTPUT = ""  # the network as a whole, as a layer: its output
 NONLINEARITIES = (
     nn.ReLU,
     nn.ReLU6,
@@ -26,7 +25,6 @@ NONLINEARITIES = (
     nn.Sigmoid,
     nn.Tanh,
 )
-PROB = "prob"  # a layer that no module stands for: the softmax of the output
 
 
 class TargetModel(nn.Module):

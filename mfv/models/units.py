@@ -3,8 +3,8 @@
 import torch
 
 from mfv.errors import MfvError
-from mfv.models.naming import LayerUnits
-from mfv.models.target import PROB, TargetModel
+from mfv.models.naming import PROB, LayerUnits
+from mfv.models.target import TargetModel
 from mfv.structures import Unit
 
 

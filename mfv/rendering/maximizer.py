@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mfv.models.acceleration import Acceleration, Pass, fastest_pass
+from mfv.models.acceleration import Acceleration
+from mfv.models.passes import Pass, fastest_pass
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.objectives.base import Objective
@@ -175,14 +176,9 @@ class ActivationMaximizer(nn.Module):
         canvas = self.canvas[moment.rows]
         image = parameterization.decode(canvas)
         window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
-        projected = window
         for regularizer in regularizers:
-            projected = regularizer.project(projected, moment)
-        if projected is not window:
-            projected = projected.clamp(0, 1)
-        elif window.data_ptr() == canvas.data_ptr():  # nothing else is to be done
-            return
-        canvas.copy_(parameterization.encode(paste(image, projected, moment.offsets)))
+            window = regularizer.project(window, moment)
+        canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
 
     def _average(self, step: int) -> None:
         """Take the image into the average of the last steps' images."""
