@@ -1,4 +1,4 @@
-"""Paint with another program on request: the worker of scripts/benchmark.py, run in an environment of those programs.
+"""Paint with another program on request: what `Peer` in programs.py starts, run in an environment of those programs.
 
 Reads one JSON object a line, {"steps": 64, "seed": 0, "file": "pictures.pt" or null}, paints so many
 images of one class as that program's documentation has it, and answers {"seconds": …}.

@@ -1,0 +1,104 @@
+"""Collecting against decoding alone, the forward pass alone and the usual loop with a hook, on the same images."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.bench import Bench, Row, timed
+from mfv.activations.collector import collect
+from mfv.data.loading import Images
+from mfv.data.source import ImageSource
+from mfv.data.transforms import Preprocess
+from mfv.models.preparation import prepare
+
+
+def extraction(bench: Bench) -> list[Row]:
+    """Time collecting, decoding alone, the forward pass alone and the usual loop with a hook, on the same images."""
+    preprocess = Preprocess(bench.model.input_size, bench.model.resize)
+    count = min(len(bench.source), 1000)
+    source = First(bench.source, count)
+    prepared = prepare(bench.model, keep=[bench.layer])
+    batch = bench.pixels(32).contiguous(memory_format=torch.channels_last)
+    dataset = Images(source, preprocess)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for begin in range(0, count, 32):
+                prepared.activations(batch[: min(32, count - begin)], [bench.layer])
+
+    def whole() -> None:
+        with torch.inference_mode():
+            for begin in range(0, count, 32):
+                bench.model(batch[: min(32, count - begin)])
+
+    def decode() -> None:
+        for _ in DataLoader(dataset, batch_size=32, collate_fn=len, num_workers=torch.get_num_threads()):
+            pass
+
+    def hooked() -> None:
+        kept: list[Tensor] = []
+        network = bench.model.network
+        handle = network.get_submodule(bench.layer).register_forward_hook(lambda _m, _i, out: kept.append(out.clone()))
+        with torch.no_grad():
+            for pixels in DataLoader(Pixels(dataset), batch_size=32):
+                network(bench.model.normalize(pixels))
+        handle.remove()
+
+    def own() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            collect(bench.model, bench.layer, source, folder, progress=False)
+
+    actions = {
+        "collect": own,
+        "decoding": decode,
+        "forward pass, prepared": forward,
+        "forward pass of the network as it is given": whole,
+        "plain loop with a hook": hooked,
+    }
+    forward()
+    turns = [{name: timed(action) for name, action in actions.items()} for _ in range(max(3, bench.rounds // 2))]
+    rows = []
+    for bare in ("forward pass, prepared", "forward pass of the network as it is given"):
+        rate = statistics.median(max(turn["decoding"], turn[bare]) / turn["collect"] for turn in turns)
+        rows.append(Row("extract", "collect, rate", rate, f"slower of decoding and {bare}"))
+    for name in actions:
+        rate = count / statistics.median(turn[name] for turn in turns)
+        rows.append(
+            Row("extract", name, statistics.median(t["collect"] / t[name] for t in turns), "collect", rate, "images/s")
+        )
+    return rows
+
+
+class First(ImageSource):
+    """The first images of a source."""
+
+    def __init__(self, source: ImageSource, count: int):
+        super().__init__(source.name, source.ids[:count], source.labels[:count], max_bad_share=source.max_bad_share)
+        self.source, self.concurrent = source, source.concurrent
+
+    @property
+    def fingerprint(self) -> None:
+        """None: nothing is stored for another time."""
+
+    def load(self, index: int) -> Any:
+        """Return an image."""
+        return self.source.load(index)
+
+
+class Pixels(torch.utils.data.Dataset):
+    """The pixels of prepared images alone."""
+
+    def __init__(self, images: Images):
+        self.images = images
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index][1]  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self.images)
