@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mfv.models.fusing import RectifiedConv2d, fits
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.target import TargetModel
 
@@ -27,15 +27,20 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     """Return a copy to work with: the same function, with batch norms folded and linear layers row by row.
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
-    it can take over. The convolution then gives what the batch norm gave, so pairs of which a layer in
-    `keep` is a part stay as they are. A fold that changes what the network gives is undone.
+    it can take over, and a rectifier behind a convolution need not be a pass of its own (`RectifiedConv2d`).
+    The convolution then gives what the batch norm or the rectifier gave, so pairs of which a layer in
+    `keep` is a part stay as they are. What changes the network's function is undone.
     """
     kept = {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)}
-    folded = copy.deepcopy(model)
-    pairs = [pair for pair in foldable(folded.network) if not kept & set(pair)]
-    for convolution, norm in pairs:
-        fold(folded.network, convolution, norm)
-    prepared = folded if not pairs or same_function(model, folded) else copy.deepcopy(model)
+    prepared = copy.deepcopy(model)
+    changed = 0
+    for find, join in ((foldable, fold), (rectifiable, rectify)):
+        chains = [chain for chain in find(prepared.network) if not kept & set(chain)]
+        for first, *_, last in chains:
+            join(prepared.network, first, last)
+        changed += len(chains)
+    if changed and not same_function(model, prepared):
+        prepared = copy.deepcopy(model)
     for module in list(prepared.network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Linear:
@@ -43,27 +48,14 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     return prepared
 
 
-def foldable(network: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of each convolution that feeds a batch norm and nothing else, with that batch norm's.
+def foldable(network: nn.Module) -> list[tuple[str, ...]]:
+    """Return the names of each convolution that feeds a batch norm and nothing else, with that batch norm's."""
+    return _chains(network, _is_norm_of)
 
-    Where the network's forward pass can be traced, wherever they stand; else neighbours in a Sequential.
-    """
-    modules = dict(network.named_modules())
-    try:
-        graph = _Tracer().trace(network)
-    except Exception as error:  # control flow that depends on the input, and whatever else a forward may do
-        logger.debug("%s cannot be traced (%s): only batch norms in a Sequential are folded", type(network), error)
-        return [pair for pair in _neighbours(modules) if _fit(modules, *pair)]
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in graph.nodes:
-        source = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
-            continue
-        once = calls[source.target] == calls[node.target] == 1
-        if once and _fit(modules, str(source.target), str(node.target)):
-            pairs.append((str(source.target), str(node.target)))
-    return pairs
+
+def rectifiable(network: nn.Module) -> list[tuple[str, ...]]:
+    """Return the names of each convolution that feeds a rectifier and nothing else, with that rectifier's."""
+    return _chains(network, fits)
 
 
 def fold(network: nn.Module, convolution: str, norm: str) -> None:
@@ -72,9 +64,22 @@ def fold(network: nn.Module, convolution: str, norm: str) -> None:
     assert isinstance(scaled, nn.Conv2d)
     assert isinstance(given, nn.BatchNorm2d)
     rest = nn.Identity() if type(given) is nn.BatchNorm2d else nn.Sequential(*map(given.get_submodule, REST))
-    for name, module in ((convolution, fuse_conv_bn_eval(scaled, given).requires_grad_(False)), (norm, rest)):
-        parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, module)
+    replace(network, convolution, fuse_conv_bn_eval(scaled, given).requires_grad_(False))
+    replace(network, norm, rest)
+
+
+def rectify(network: nn.Module, convolution: str, rectifier: str) -> None:
+    """Give a convolution its rectifier; in the rectifier's place stays nothing."""
+    given, after = network.get_submodule(convolution), network.get_submodule(rectifier)
+    assert isinstance(given, nn.Conv2d)
+    replace(network, convolution, RectifiedConv2d(given, after))
+    replace(network, rectifier, nn.Identity())
+
+
+def replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of another."""
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)
 
 
 @torch.no_grad()
@@ -88,19 +93,61 @@ def same_function(one: TargetModel, other: TargetModel) -> bool:
     return bool((given - expected).abs().max() <= TOLERANCE * spread.clamp_min(1e-12))
 
 
-def _fit(modules: Mapping[str, nn.Module], convolution: str, norm: str) -> bool:
-    first, second = modules.get(convolution), modules.get(norm)
-    if not isinstance(first, nn.Conv2d) or not isinstance(second, nn.BatchNorm2d) or second.running_mean is None:
+def _is_norm_of(convolution: nn.Module, norm: nn.Module) -> bool:
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
         return False
-    parts = dict(second.named_children())
-    return type(second) is nn.BatchNorm2d or (type(second).__name__ == "BatchNormAct2d" and parts.keys() >= set(REST))
+    parts = dict(norm.named_children())
+    return type(norm) is nn.BatchNorm2d or (type(norm).__name__ == "BatchNormAct2d" and parts.keys() >= set(REST))
 
 
-def _neighbours(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, str]]:
+def _chains(network: nn.Module, fit: Callable[[nn.Module, nn.Module], bool]) -> list[tuple[str, ...]]:
+    """Return the names of modules of which one feeds the other, and nothing else, with the identities between them.
+
+    Where the network's forward pass can be traced, wherever they stand; else in a Sequential.
+    """
+    modules = dict(network.named_modules())
+    try:
+        graph = _Tracer().trace(network)
+    except Exception as error:  # control flow that depends on the input, and whatever else a forward may do
+        logger.debug("%s cannot be traced (%s): only neighbours in a Sequential are joined", type(network), error)
+        found = _in_sequences(modules)
+    else:
+        found = _in_graph(graph, modules)
+    return [chain for chain in found if fit(modules[chain[0]], modules[chain[-1]])]
+
+
+def _in_graph(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, ...]]:
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        chain = [node]
+        while (source := _only_source(chain[0])) and (len(chain) == 1 or _is_identity(modules, chain[0])):
+            chain.insert(0, source)
+        names = [str(each.target) for each in chain]
+        if len(chain) > 1 and all(calls[name] == 1 for name in names):
+            yield tuple(names)
+
+
+def _only_source(node: fx.Node) -> fx.Node | None:
+    """Return the module's call whose output goes into this module and nowhere else."""
+    source = node.args[0] if node.op == "call_module" and node.args else None
+    alone = isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1
+    return source if alone else None  # type: ignore[return-value]
+
+
+def _is_identity(modules: Mapping[str, nn.Module], node: fx.Node) -> bool:
+    return isinstance(modules[str(node.target)], nn.Identity)
+
+
+def _in_sequences(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, ...]]:
     for name, module in modules.items():
         if isinstance(module, nn.Sequential):
-            prefix = f"{name}." if name else ""
-            yield from ((prefix + first, prefix + second) for first, second in pairwise(module._modules))
+            chain: list[str] = []
+            for child, part in module._modules.items():
+                chain.append(f"{name}.{child}" if name else child)
+                if not isinstance(part, nn.Identity):
+                    if len(chain) > 1:
+                        yield tuple(chain)
+                    chain = chain[-1:]
 
 
 class _Tracer(fx.Tracer):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from mfv.activations.values import as_codes
+from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 
-BATCH = 16  # images at once: a pass of an unprepared network keeps much
+BATCH = 16  # images at once
 
 
 class UnitSubject:
@@ -93,10 +94,11 @@ class UnitSubject:
 
     def _passes(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
         """Give the layers' activations, batch by batch of the images."""
+        model = prepare(self.model, keep=names)
         for batch in self.pixels.split(BATCH):
             with torch.inference_mode():
-                pixels = batch.to(self.model.mean.device).float().div_(255)
-                activations = self.model.activations(pixels, names)
+                pixels = batch.to(model.mean.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+                activations = model.activations(pixels, names)
             yield activations
 
     def assignment(self) -> Tensor:
