@@ -105,7 +105,7 @@ def visualize(
         discovery=discovery or TSNEKMeans(),
         recipe=recipe or fast_recipe(),
         selection=Selection(select, count),
-        judge=find_judge(judge, model),
+        judge_model=find_judge(judge, model),
         position=position if position is None or isinstance(position, str) else _written(position),
         seed=seed,
         directory=directory,

@@ -46,8 +46,8 @@ class Config:
     render: Any = MISSING
     evaluation: Any = MISSING
     logger: Any = MISSING
-    layer: str | None = MISSING
-    unit: Any = MISSING  # a number or a name
+    layer: Any = MISSING  # a name, or several
+    unit: Any = MISSING  # a number or a name, or several
     facets: Any = MISSING  # a number, or "auto"
     position: Any = MISSING
     seed: int = MISSING

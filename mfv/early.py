@@ -5,6 +5,7 @@ from typing import Any
 
 from mfv.errors import MfvError
 from mfv.models.acceleration import Acceleration
+from mfv.models.choice import layer_names
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
 
@@ -22,8 +23,8 @@ def check_early(settings: Mapping[str, Any]) -> None:
     Acceleration(settings["machine"]["precision"], settings["machine"]["compile"])  # says what it cannot be
     known = known_network(settings["model"])
     if known is not None:
-        layer = settings["layer"] if settings["layer"] is not None else settings["model"]["default_layer"]
-        known.check(str(layer), settings["unit"])
+        for layer in layer_names(settings["layer"], settings["model"]["default_layer"]):
+            known.check(layer, settings["unit"])
     data = settings["data"]
     use = FOLDERS.get(data.get("_target_", "")) if isinstance(data, Mapping) else None
     if use and data.get("root") is not None:

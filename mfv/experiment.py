@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,12 @@ from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
-from mfv.models.acceleration import Acceleration
+from mfv.machine import Machine, Timer
 from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
-from mfv.rendering.render import render
+from mfv.rendering.parts import UnitPart
+from mfv.rendering.render import bound_part, render_units
 from mfv.rendering.rendering import Rendering
 from mfv.rendering.starts import at_natural_contrast
 from mfv.rendering.subject import UnitSubject
@@ -48,39 +50,8 @@ logger = logging.getLogger("mfv")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a run uses of the machine.
-
-    Attributes:
-        accelerator: as Lightning's Trainer takes it: auto, cpu, gpu, mps …
-        devices: how many; the facets are spread over them.
-        num_nodes: how many machines.
-        workers: processes that decode images; 0 decodes in the main one, "auto" as `collect` says.
-        batch_size: images per forward pass of the collection.
-        progress: whether to show bars.
-        precision: of the network's passes while rendering: float32, bfloat16 or float16 (`Acceleration`).
-        compile: whether to try `torch.compile` on them.
-
-    """
-
-    accelerator: str = "auto"
-    devices: int | str = 1
-    num_nodes: int = 1
-    workers: int | str = "auto"
-    batch_size: int = 32
-    progress: bool = True
-    precision: str = "float32"
-    compile: bool = False
-
-    @property
-    def acceleration(self) -> Acceleration:
-        """What may make the network's passes faster."""
-        return Acceleration(self.precision, self.compile)
-
-
-@dataclass(frozen=True)
 class Result:
-    """A finished run, with all that a report shows."""
+    """A finished unit, with all that a report shows."""
 
     facet_set: FacetSet
     rendering: Rendering
@@ -93,117 +64,203 @@ def run_experiment(
     unit: Unit,
     source: ImageSource,
     *,
-    facets: int | str,
-    discovery: Discovery,
-    recipe: Recipe,
-    selection: Selection | None = None,
-    judge: TargetModel | None = None,
-    position: str | None = None,
-    exemplar_count: int = 15,
-    seed: int = 0,
     directory: str | Path | None = None,
     store_root: str | Path | None = None,
-    machine: Machine | None = None,
-    loggers: Sequence[Logger] = (),
-    snapshot_every: int = 50,
-    checkpoint_every: int = 50,
+    **settings: Any,
 ) -> Result:
-    """Find a unit's facets among the images and render one image for each.
+    """Find a unit's facets among the images and render one image for each: an `Experiment` with one unit.
 
     Args:
         model: the network.
         unit: whose facets.
         source: the images.
+        directory: of the run. A run that finds its own finished stages there goes on behind them.
+        store_root: the folder of the activation stores, shared by all runs. By default one that is removed.
+        **settings: as `Experiment` takes them.
+
+    Raises:
+        MfvError: something that was given does not fit; the message says what to do.
+
+    """
+    experiment = Experiment(model, source, **settings)
+    with _directories(directory, store_root) as (run_directory, stores):
+        layer = experiment.collect(unit.layer, stores)
+        plan = experiment.discover(layer, unit, run_directory)
+        (rendering,) = experiment.render(layer, [plan], run_directory)
+        return experiment.judge(layer, plan, rendering)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose units' activations are collected."""
+
+    name: str
+    view: View  # how its units' images are shown
+    store: ActivationStore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A unit whose facets are found, and all that is needed to render them."""
+
+    found: FacetSet
+    starts: Tensor  # (k, 3, h, w) in [0, 1]
+    part: UnitPart
+    windows: Tensor | None  # (n, 3, s, s) uint8: what the network is shown of the unit's images; None: loaded again
+    directory: Path  # of the unit's results
+    timer: Timer
+
+    def lighter(self) -> Plan:
+        """Return the same without the images, for many plans at once."""
+        return replace(self, windows=None)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked of units, whichever they are: the images, the methods, the machine.
+
+    Its stages are to be called in this order: `collect` for a layer, `discover` for each unit, `render` for one or
+    several units together, `judge` for each. A stage that finds its own results in its directory takes those.
+
+    Args:
+        model: the network.
+        source: the images.
         facets: how many, or "auto" (`facet_count`).
         discovery: the method that clusters the codes.
         recipe: how the images are rendered.
         selection: which images count as the unit's.
-        judge: a second network that the visualizations are judged with (`mfv.evaluation`); None for none.
-        position: where in a map the unit's value is read (`unit_values`).
+        judge_model: a second network that the visualizations are judged with (`mfv.evaluation`); None for none.
+        position: where in a map a unit's value is read (`unit_values`).
         exemplar_count: images that a mean image is made of (the paper: 15).
         seed: fixes every random number.
-        directory: of the run. A run that finds its own finished stages there goes on behind them.
-        store_root: the folder of the activation stores, shared by all runs. By default one that is removed.
         machine: what to use of it.
         loggers: get curves and images.
         snapshot_every: steps between the images that are kept.
         checkpoint_every: steps between checkpoints.
 
     Raises:
-        MfvError: something that was given does not fit; the message says what to do.
+        MfvError: the judge is the model itself.
 
     """
-    machine = machine or Machine()
-    if judge is not None:
-        check_independent(model, judge)
-    with _directories(directory, store_root) as (run_directory, stores):
-        layer = model.before_activation(unit.layer)
-        view = unit_view(_field(model, layer), model.input_size, position)
-        timer = _Timer()
 
-        with timer("collect"):
+    model: TargetModel
+    source: ImageSource
+    facets: int | str
+    discovery: Discovery
+    recipe: Recipe
+    selection: Selection = field(default_factory=Selection)
+    judge_model: TargetModel | None = None
+    position: str | None = None
+    exemplar_count: int = 15
+    seed: int = 0
+    machine: Machine = field(default_factory=Machine)
+    loggers: Sequence[Logger] = ()
+    snapshot_every: int = 50
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.judge_model is not None:
+            check_independent(self.model, self.judge_model)
+
+    def collect(self, layer: str, stores: Path) -> Layer:
+        """Collect the activations of a layer on all images: one pass serves all units."""
+        machine = self.machine
+        layer = self.model.before_activation(layer)
+        view = unit_view(_field(self.model, layer), self.model.input_size, self.position)
+        with self._timer("collect"):
             store = collect(
-                model, layer, source, stores,
-                position=position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
+                self.model, layer, self.source, stores,
+                position=self.position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
                 progress=machine.progress,
             )  # fmt: skip
+        return Layer(layer, view, store)
 
-        if (run_directory / "facets.json").exists():
-            found = FacetSet.load(run_directory)
-            logger.info("facets found before: %s", run_directory / "facets.json")
-            windows = _windows(model, source, view, [source.index_of(id) for id in found.ids], store, unit.index)
+    def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
+        """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
+        view, store, timer = layer.view, layer.store, Timer()
+        if (directory / "facets.json").exists():
+            found = FacetSet.load(directory)
+            logger.info("facets found before: %s", directory / "facets.json")
+            chosen = np.array([self.source.index_of(id) for id in found.ids])
+            windows = self._windows(layer, chosen, unit)
         else:
             with timer("select"):
-                least = facets if isinstance(facets, int) else 1
-                chosen = _select(model, unit, source, store, selection or Selection(), least)
-                windows = _windows(model, source, view, chosen.tolist(), store, unit.index)
+                least = self.facets if isinstance(self.facets, int) else 1
+                chosen = _select(self.model, unit, self.source, store, self.selection, least)
+                windows = self._windows(layer, chosen, unit)
             with timer("discover"):
-                codes = _codes(model, view, windows, store, chosen)
-                clustering = discovery(codes, _number(facets, codes, seed), seed)
-                found = _facet_set(unit, source, view, windows, store, chosen, clustering, exemplar_count)
-            found = found.with_(timing=timer.seconds)
-            found.save(run_directory)
-
-        starts = torch.stack([_start(found, facet, windows, recipe) for facet in found.facets])
-        result_file = run_directory / "render.safetensors"
-        if result_file.exists():
-            rendering = Rendering.load(result_file)
-            logger.info("images rendered before: %s", result_file)
-        else:
-            subject = UnitSubject(
-                model, layer, unit.index, view.position, windows, found.assignment, found.activations, view.crops
-            )
-            with timer("render"):
-                rendering = render(
-                    model, recipe, subject, starts,
-                    seed=seed, input_size=view.size, directory=run_directory,
-                    accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
-                    loggers=loggers, snapshot_every=snapshot_every, checkpoint_every=checkpoint_every,
-                    progress=machine.progress, acceleration=machine.acceleration,
+                codes = _codes(self.model, view, windows, store, chosen)
+                clustering = self.discovery(codes, _number(self.facets, codes, self.seed), self.seed)
+                found = _facet_set(
+                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count
                 )  # fmt: skip
+            found = found.with_(timing=timer.seconds)
+            found.save(directory)
+        subject = UnitSubject(
+            self.model, layer.name, unit.index, view.position, windows, found.assignment, found.activations, view.crops,
+            None if view.crops else _known_codes(self.model, store, chosen),
+        )  # fmt: skip
+        starts = torch.stack([_start(found, facet, windows, self.recipe) for facet in found.facets])
+        part = bound_part(self.recipe, subject, len(found))
+        return Plan(found, starts, part, windows, directory, timer)
 
+    def render(self, layer: Layer, plans: Sequence[Plan], directory: Path) -> list[Rendering]:
+        """Render all facets of the planned units together, unless that was done in the directory before."""
+        result_file, machine = directory / "render.safetensors", self.machine
+        if result_file.exists():
+            logger.info("images rendered before: %s", result_file)
+            return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
+        timer = Timer()
+        with timer("render"):
+            renderings = render_units(
+                self.model, [plan.part for plan in plans], [plan.starts for plan in plans],
+                seed=self.seed, input_size=layer.view.size, directory=directory,
+                accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
+                loggers=self.loggers, snapshot_every=self.snapshot_every, checkpoint_every=self.checkpoint_every,
+                progress=machine.progress, acceleration=machine.acceleration,
+            )  # fmt: skip
+        every = sum(len(plan.starts) for plan in plans)
+        for plan in plans:
+            plan.timer.seconds["render"] = timer.seconds["render"] * len(plan.starts) / every
+        return renderings
+
+    def judge(self, layer: Layer, plan: Plan, rendering: Rendering) -> Result:
+        """Measure a unit's images, by the network's own account and by the second network's, and save the facets."""
+        found, unit, view, timer = plan.found, plan.found.unit, layer.view, plan.timer
+        rows = np.array([self.source.index_of(id) for id in found.ids])
+        windows = self._windows(layer, rows, unit) if plan.windows is None else plan.windows
         with timer("evaluate"):
             means = torch.stack([_mean(found, facet, windows) for facet in found.facets])
             final = evaluate(
-                found, model, layer, unit.index, view.position, means, resized(rendering.images, view.size).clamp(0, 1),
-                layer if view.crops else model.code_layer,
+                found, self.model, layer.name, unit.index, view.position, means,
+                resized(rendering.images, view.size).clamp(0, 1), layer.name if view.crops else self.model.code_layer,
             )  # fmt: skip
             final = final.with_(images=view.seen(rendering.images))
-        if judge is not None:
+        if self.judge_model is not None:
             with timer("judge"):
-                final = _judge(final, model, judge, source, view, windows, machine, seed).applied(final)
+                verdict = _judge(
+                    final, self.model, self.judge_model, self.source, view, windows, self.machine, self.seed
+                )  # fmt: skip
+                final = verdict.applied(final)
         earlier = {stage: seconds for stage, seconds in found.timing.items() if stage != "judge"}
-        final = final.with_(timing={**earlier, **timer.seconds})
-        final.save(run_directory)
-        rows = {id: row for row, id in enumerate(found.ids)}
+        final = final.with_(timing={**self._timer.seconds, **earlier, **timer.seconds})
+        final.save(plan.directory)
+        row_of = {id: row for row, id in enumerate(found.ids)}
         shown = view.seen(windows)
         return Result(
             facet_set=final,
             rendering=rendering,
-            exemplars=tuple(shown[[rows[id] for id in facet.exemplars]] for facet in final.facets),
+            exemplars=tuple(shown[[row_of[id] for id in facet.exemplars]] for facet in final.facets),
             thumbnails=shown,
         )
+
+    @cached_property
+    def _timer(self) -> Timer:
+        return Timer()
+
+    def _windows(self, layer: Layer, rows: np.ndarray, unit: Unit) -> Tensor:
+        return _windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
 
 
 def _field(model: TargetModel, layer: str) -> ReceptiveField | None:
@@ -253,6 +310,14 @@ def _windows(
         place = None if places is None else int(places[number])
         windows.append(to_bytes(view.window(preprocess(source.load(row)), place)))
     return torch.stack(windows)
+
+
+def _known_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:
+    """Return the codes (n, d) that the store holds of some images, by layer."""
+    known = {model.code_layer: store.codes(rows)}
+    if store.has_middle:
+        known[model.anchor_layer] = store.codes(rows, "middle")
+    return {layer: torch.from_numpy(codes).float() for layer, codes in known.items()}
 
 
 def _codes(model: TargetModel, view: View, windows: Tensor, store: ActivationStore, rows: np.ndarray) -> np.ndarray:
@@ -332,32 +397,13 @@ def _judge(
     seed: int,
 ) -> Verdict:
     """Have the second network look at photographs and visualizations: whole, or the receptive fields of both."""
-    judge = Judge(judge_model, _device(machine.accelerator))
+    judge = Judge(judge_model, machine.device)
     rows = [source.index_of(id) for id in found.ids]
     photographs = view.seen(windows) if view.crops else (source.load(row) for row in rows)
     class_index = class_of_unit(model, found.unit.layer, found.unit.index, judge)
     reference = Reference(judge, photographs, found.assignment, class_index)
     assert found.images is not None, "only a rendered facet set can be judged"
     return judge_facets(reference, found, found.images, seed=seed)
-
-
-def _device(accelerator: str) -> torch.device:
-    known = torch.accelerator.current_accelerator() if accelerator != "cpu" else None
-    return known if known is not None and torch.accelerator.is_available() else torch.device("cpu")
-
-
-class _Timer:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        logger.info("%s …", stage)
-        begun = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
 
 
 @contextmanager

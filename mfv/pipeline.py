@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from mfv.early import check_early
 from mfv.errors import MfvError
+from mfv.models.choice import layer_names, names_several
 
 if TYPE_CHECKING:
     from mfv.structures import FacetSet
@@ -24,8 +25,8 @@ FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "sto
 logger = logging.getLogger("mfv")
 
 
-def run(config: DictConfig, directory: str | Path, command: str = "", group: str | None = None) -> FacetSet:
-    """Make one run: collect, select, discover, render, judge, report.
+def run(config: DictConfig, directory: str | Path, command: str = "", group: str | None = None) -> list[FacetSet]:
+    """Make one run: collect, then per unit select, discover, render, judge, report.
 
     Args:
         config: as conf/ composes it.
@@ -33,8 +34,12 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         command: what reproduces the run, for the gallery.
         group: the sweep that the run belongs to, for W&B.
 
+    Returns:
+        The facets of the unit; where several are asked for, of each that has any.
+
     Raises:
-        MfvError: the configuration does not fit; the message names the value, the place and the remedy.
+        MfvError: the configuration does not fit; the message names the value, the place and the remedy. Of several
+            units: those of which nothing became; the others are finished.
 
     """
     directory = Path(directory)
@@ -44,60 +49,50 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
 
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
     # is answered while Lightning, scikit-learn and FAISS are not there yet.
-    from mfv.models.units import resolve_unit
+    from mfv.models.units import resolve_units
 
     model = _make(config.model, "model")
-    layer = model.canonical(config.layer if config.layer is not None else model.default_layer)
-    unit = resolve_unit(model, layer, config.unit if config.unit is not None else model.default_unit)
+    asked = settings["unit"] if settings["unit"] is not None else model.default_unit
+    layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
+    units = {layer: resolve_units(model, layer, asked) for layer in layers}
     source = _make(config.data, "data")
 
     from mfv.discovery.selection import Selection
     from mfv.evaluation.offline import find_judge
-    from mfv.experiment import Machine, run_experiment
-    from mfv.reports.loggers import close_loggers, log_table, make_loggers
-    from mfv.reports.report import write_report
-    from mfv.reports.summary import summary_table
+    from mfv.experiment import Experiment
+    from mfv.jobs import UnitsJob, run_unit
+    from mfv.machine import Machine
+    from mfv.reports.loggers import close_loggers, make_loggers
 
     judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
-    logger.info("%s · facets: %s · %d images of %s", unit, config.facets, len(source), source.name)
-
-    loggers = make_loggers(config.logger.names, directory, settings, f"{config.name} {layer} {unit.index}", group)
+    several = names_several(settings["layer"], settings["unit"])
+    one = units[layers[0]][0]
+    title = f"{sum(map(len, units.values()))} units of {', '.join(layers)}" if several else str(one)
+    logger.info("%s · facets: %s · %d images of %s", title, config.facets, len(source), source.name)
+    name = f"{config.name} {title}" if several else f"{config.name} {one.layer} {one.index}"
+    loggers = make_loggers(config.logger.names, directory, settings, name, group)
+    experiment = Experiment(
+        model,
+        source,
+        facets=config.facets,
+        discovery=_make(config.discovery, "discovery"),
+        recipe=_make(config.render, "render"),
+        selection=Selection(config.select.by, config.select.count),
+        judge_model=judge,
+        position=None if config.position is None else str(config.position),
+        exemplar_count=config.exemplars,
+        seed=config.seed,
+        machine=Machine(**OmegaConf.to_container(config.machine)),  # type: ignore[arg-type]
+        loggers=() if several else loggers,
+        snapshot_every=config.snapshot_every,
+        checkpoint_every=config.checkpoint_every,
+    )
     try:
-        result = run_experiment(
-            model,
-            unit,
-            source,
-            facets=config.facets,
-            discovery=_make(config.discovery, "discovery"),
-            recipe=_make(config.render, "render"),
-            selection=Selection(config.select.by, config.select.count),
-            judge=judge,
-            position=None if config.position is None else str(config.position),
-            exemplar_count=config.exemplars,
-            seed=config.seed,
-            directory=directory,
-            store_root=config.store.root,
-            machine=Machine(**OmegaConf.to_container(config.machine)),  # type: ignore[arg-type]
-            loggers=loggers,
-            snapshot_every=config.snapshot_every,
-            checkpoint_every=config.checkpoint_every,
-        )
-        page = write_report(
-            result.facet_set,
-            result.exemplars,
-            result.thumbnails,
-            result.rendering.curves,
-            result.rendering.snapshots,
-            directory,
-            command,
-        )
-        log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+        if several:
+            return UnitsJob(experiment, directory, Path(config.store.root), command, loggers).run(units)
+        return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
     finally:
         close_loggers(loggers)
-    logger.info("%s", summary_table(result.facet_set))
-    logger.info("contact sheet  %s", directory / "contact_sheet.png")
-    logger.info("gallery        %s", page)
-    return result.facet_set
 
 
 def _make(config: DictConfig, group: str) -> Any:

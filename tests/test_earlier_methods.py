@@ -16,7 +16,7 @@ from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.objectives import RelativeActivation, TopicActivation, UnitActivation
 from mfv.regularizers import AlphaNorm, Decay, GaussianBlur, Jitter, PatchPrior, StepBounds, TVPenalty
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, octaves_recipe
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, octaves_recipe
 from mfv.rendering.maximizer import resized
 from mfv.schedules import value_at
 
@@ -78,7 +78,11 @@ def maximizer(recipe: Recipe, subject: UnitSubject) -> ActivationMaximizer:
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
     means = torch.stack([subject.pixels[subject.assignment() == k].float().mean(0) / 255 for k in facets])
     return ActivationMaximizer(
-        subject.model, recipe, bound, means, torch.tensor(facets), seed=2, input_size=subject.pixels.shape[-1]
+        subject.model,
+        [UnitPart(recipe, bound, torch.tensor(facets))],
+        means,
+        seed=2,
+        input_size=subject.pixels.shape[-1],
     )
 
 

@@ -15,7 +15,7 @@ from mfv.objectives import UnitActivation
 from mfv.objectives.base import Objective
 from mfv.regularizers import CenterMask, TVBregman
 from mfv.regularizers.tv_bregman_solver import split_bregman
-from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject, paper_recipe
+from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject, paper_recipe
 from mfv.schedules import value_at
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "render"
@@ -111,7 +111,7 @@ def test_a_small_run_follows_a_numpy_transcription(scheme: str) -> None:
     start = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(2))
     subject = UnitSubject(model, "last", 0, None, (start * 255).byte(), np.array([0]), np.array([0.0]))
     bound: list[Objective] = [UnitActivation().bind(subject) for _ in table.octaves]
-    ours = ActivationMaximizer(model, table, bound, start, torch.tensor([0])).run()[0]
+    ours = ActivationMaximizer(model, [UnitPart(table, bound, torch.tensor([0]))], start).run()[0]
 
     # The authors' loop on 0–255 data, from the tables and the notes of PAPER.md.
     x = start[0].double().numpy() * 255

@@ -27,7 +27,7 @@ from mfv.parameterizations.spectrum import (
     resampled_spectrum,
 )
 from mfv.regularizers import Jitter, Padding, RandomAffine, TVPenalty, TVProx
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, one_octave_recipe, render
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, one_octave_recipe, render
 
 SIDE = 96  # of what the network is shown here: quick, and large enough for MobileNetV2
 UNIT = 967
@@ -62,7 +62,7 @@ def starts(subject: UnitSubject) -> Tensor:
 def maximizer(subject: UnitSubject, starts: Tensor, facets: list[int], recipe: Recipe) -> ActivationMaximizer:
     rows, recipe = torch.tensor(facets, dtype=torch.long), recipe.bind(subject)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
-    return ActivationMaximizer(subject.model, recipe, bound, starts[rows], rows, seed=3, input_size=SIDE)
+    return ActivationMaximizer(subject.model, [UnitPart(recipe, bound, rows)], starts[rows], seed=3, input_size=SIDE)
 
 
 def short(parameterization: Parameterization, iterations: int = 30) -> Recipe:
@@ -181,7 +181,9 @@ def test_a_step_is_what_theory_says(exponent: float, normalize: bool, size: int)
     toy = UnitSubject(model, "last", 0, None, (start * 255).byte(), np.array([0]), np.array([0.0]))
     step = 0.03 if normalize else 10.0
     recipe = Recipe((Octave(1, step, normalize=normalize),), parameterization=Fourier(exponent))
-    ours = ActivationMaximizer(model, recipe, [UnitActivation().bind(toy)], start, torch.tensor([0])).run()[0]
+    ours = ActivationMaximizer(model, [UnitPart(recipe, [UnitActivation().bind(toy)], torch.tensor([0]))], start).run()[
+        0
+    ]
 
     # In NumPy, with whole spectra: x = sigmoid(M·z), z = IDFT(c / f^e) / 4, where c_{−f} = conj c_f are one parameter.
     matrix = np.array(IMAGENET.normalized.matrix)
@@ -373,7 +375,7 @@ def test_the_network_is_shown_its_input_size(subject: UnitSubject, starts: Tenso
     octave = Octave(2, 2.0, objective=UnitActivation(), regularizers=(Padding(12), Jitter(8, "crop")))
     bound = [octave.objective.bind(subject)]
     painter = ActivationMaximizer(
-        only_this_size, Recipe((octave,)), bound, starts[:1], torch.tensor([0]), input_size=SIDE
+        only_this_size, [UnitPart(Recipe((octave,)), bound, torch.tensor([0]))], starts[:1], input_size=SIDE
     )
     assert painter.run().shape == (1, 3, SIDE, SIDE)
 

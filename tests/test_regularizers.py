@@ -38,7 +38,7 @@ from mfv.regularizers import (
     TVProx,
 )
 from mfv.regularizers.patches import PatchDatabase
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject
 from mfv.rendering.starts import at_natural_contrast
 from mfv.schedules import Linear
 
@@ -77,13 +77,15 @@ def maximizer(
 ) -> ActivationMaximizer:
     recipe = Recipe((Octave(6, step=4.0, regularizers=tuple(regularizers), **octave),)).bind(subject)  # type: ignore[arg-type]
     rows = torch.tensor(list(facets))
-    return ActivationMaximizer(subject.model, recipe, [UnitActivation().bind(subject)], images()[rows], rows, seed=5)
+    return ActivationMaximizer(
+        subject.model, [UnitPart(recipe, [UnitActivation().bind(subject)], rows)], images()[rows], seed=5
+    )
 
 
 def moment(subject: UnitSubject, facets: Sequence[int] = range(FACETS), step: int = 0) -> Moment:
     """Return the moment that a real rendering gives its regularizers."""
     made = maximizer(subject, (), facets)
-    return made._moment(made.recipe.octaves[0], step, step)
+    return made._moment(0, step, step)
 
 
 # --- images are independent -----------------------------------------------------------------------
@@ -218,7 +220,7 @@ def test_a_percentile_beyond_100_is_named(subject: UnitSubject) -> None:
 
 def test_what_is_remembered_moves_with_the_view(subject: UnitSubject) -> None:
     made = maximizer(subject, (), scale=1.5, jitter=0.5)
-    first, second = (made._moment(made.recipe.octaves[0], step, step) for step in range(2))
+    first, second = (made._moment(0, step, step) for step in range(2))
     kept = images(seed=4)
     first.remember("it", kept)
     seen = second.recall("it", 3)
@@ -272,7 +274,7 @@ def test_a_roll_reaches_both_ends(subject: UnitSubject) -> None:
     places = {
         tuple((result[0] == 1).nonzero()[0].tolist())
         for step in range(6)
-        for result in Jitter(1, "roll").transform(dot, made._moment(made.recipe.octaves[0], step, step))
+        for result in Jitter(1, "roll").transform(dot, made._moment(0, step, step))
     }
     assert places <= set(product((3, 4, 5), repeat=2))
     assert {row for row, _ in places} == {3, 4, 5}
@@ -323,7 +325,7 @@ def read_back(regularizer: Regularizer, subject: UnitSubject, steps: int = 6) ->
     made = maximizer(subject, ())
     ends = []
     for step in range(steps):
-        row = regularizer.transform(across, made._moment(made.recipe.octaves[0], step, step))[:, 0, 32]
+        row = regularizer.transform(across, made._moment(0, step, step))[:, 0, 32]
         pixel = row[:, 33] - row[:, 32]
         ends.append(torch.stack([row[:, 32] - 32.5 * pixel, row[:, 32] + 31.5 * pixel], 1))
     return torch.cat(ends)
@@ -434,12 +436,11 @@ def test_a_facet_is_pulled_toward_its_own_images() -> None:
 def test_patches_are_searched_every_so_many_steps(subject: UnitSubject) -> None:
     prior = PatchPrior(0.5, every=3).bind(subject)
     made = maximizer(subject, ())
-    octave = made.recipe.octaves[0]
-    first = prior.project(images(), made._moment(octave, 0, 0))
+    first = prior.project(images(), made._moment(0, 0, 0))
     target = 2 * first - images()
     other = images(seed=7)
-    assert torch.allclose(prior.project(other, made._moment(octave, 1, 1)), (other + target) / 2, atol=1e-6)
-    assert not torch.allclose(prior.project(other, made._moment(octave, 3, 3)), (other + target) / 2, atol=1e-2)
+    assert torch.allclose(prior.project(other, made._moment(0, 1, 1)), (other + target) / 2, atol=1e-6)
+    assert not torch.allclose(prior.project(other, made._moment(0, 3, 3)), (other + target) / 2, atol=1e-2)
 
 
 def test_an_unbound_patch_prior_says_so(subject: UnitSubject) -> None:

@@ -19,7 +19,7 @@ from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, batching, render
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, render
 
 STEPS = 20
 FACETS = 10
@@ -52,7 +52,7 @@ def maximizer(
 ) -> ActivationMaximizer:
     rows = torch.tensor(facets)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
-    return ActivationMaximizer(model, recipe, bound, starts[rows], rows, seed=3)
+    return ActivationMaximizer(model, [UnitPart(recipe, bound, rows)], starts[rows], seed=3)
 
 
 class HostReads(TorchDispatchMode):
@@ -93,7 +93,8 @@ def test_the_same_seed_gives_the_same_bytes(model: TargetModel, subject: UnitSub
 def test_another_seed_gives_another_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
     recipe = fast_recipe(6)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
-    images = [ActivationMaximizer(model, recipe, bound, starts[:1], torch.tensor([0]), seed=s).run() for s in (0, 1)]
+    part = UnitPart(recipe, bound, torch.tensor([0]))
+    images = [ActivationMaximizer(model, [part], starts[:1], seed=s).run() for s in (0, 1)]
     assert (images[0] - images[1]).abs().max() > 0.01
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -31,7 +32,7 @@ logger = logging.getLogger("mfv")
 
 
 class Collector(LightningModule):
-    """Writes a layer's unit values and the codes of the images of the missing shards into a store.
+    """Writes a layer's unit values, the codes and the middle layer's of the missing shards' images into a store.
 
     Of several processes each writes its own shards; none waits for another.
 
@@ -41,6 +42,7 @@ class Collector(LightningModule):
         position: where in a map a unit's value is read (`unit_values`).
         store: takes the shards.
         images: prepared for the network.
+        middle: the layer whose codes are kept too; None for none.
         interior: the rows and columns of the map that count; None for all (`View.interior`).
         batch_size: images per forward pass.
         workers: processes that decode.
@@ -54,6 +56,7 @@ class Collector(LightningModule):
         position: str | None,
         store: ActivationStore,
         images: Images,
+        middle: str | None = None,
         interior: tuple[int, int] | None = None,
         batch_size: int = 32,
         workers: int = 0,
@@ -61,6 +64,7 @@ class Collector(LightningModule):
         super().__init__()
         self.model, self.layer, self.position, self.interior = model, layer, position, interior
         self.store, self.images, self.batch_size, self.workers = store, images, batch_size, workers
+        self.middle = middle
         self._shard = _Growing()
         self._bad = [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped]
 
@@ -87,35 +91,53 @@ class Collector(LightningModule):
             shard = growing.first // self.store.shard_rows
             if growing.count == len(self.store.rows_of(shard)):
                 skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in growing.bad]
-                self.store.write(shard, *self._joined(growing.parts), growing.rows, skipped)
+                found = self._joined(growing.parts)
+                self.store.write(
+                    shard, found.values, found.positions, found.codes, growing.rows, skipped, found.middle
+                )  # fmt: skip
                 self._shard = _Growing()
 
     def _pass(self, pixels: Tensor) -> Found:
-        """Return the units' values, where they are, and the codes, for pixels (b, 3, S, S) uint8."""
-        layers = [self.layer, self.model.code_layer]
+        """Return what is kept of pixels (b, 3, S, S) uint8."""
+        layers = [self.layer, self.model.code_layer, *([self.middle] if self.middle else [])]
         shown = pixels.float().div_(255).contiguous(memory_format=torch.channels_last)
         activations = self.model.activations(shown, layers)
         if self.interior and self.position in (None, "max"):
             values, positions = interior_values(activations[self.layer], self.interior, self.position)
         else:
             values, positions = unit_values(activations[self.layer], self.position)
-        return (
+        return Found(
             values.cpu(),
             None if positions is None else positions.cpu(),
             as_codes(activations[self.model.code_layer]).cpu(),
+            as_codes(activations[self.middle]).cpu() if self.middle else None,
         )
 
     def _joined(self, parts: list[Found]) -> Found:
         if not parts:  # no image of the shard is readable: its arrays are as wide as the others' all the same
             side = self.model.input_size
-            values, positions, codes = self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device))
-            return values[:0], None if positions is None else positions[:0], codes[:0]
-        places = [positions for _, positions, _ in parts if positions is not None]
-        values, codes = torch.cat([part[0] for part in parts]), torch.cat([part[2] for part in parts])
-        return values, torch.cat(places) if places else None, codes
+            parts = [self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device)).none()]
+        places = [part.positions for part in parts if part.positions is not None]
+        middle = [part.middle for part in parts if part.middle is not None]
+        return Found(
+            torch.cat([part.values for part in parts]),
+            torch.cat(places) if places else None,
+            torch.cat([part.codes for part in parts]),
+            torch.cat(middle) if middle else None,
+        )
 
 
-Found = tuple[Tensor, Tensor | None, Tensor]  # values (b, units), positions (b, units), codes (b, d)
+class Found(NamedTuple):
+    """What is kept of b images."""
+
+    values: Tensor  # (b, units)
+    positions: Tensor | None  # (b, units)
+    codes: Tensor  # (b, d)
+    middle: Tensor | None  # (b, d)
+
+    def none(self) -> Found:
+        """Return the same of no image."""
+        return Found(*(None if part is None else part[:0] for part in self))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -133,6 +155,17 @@ class _Growing:
     @property
     def first(self) -> int:
         return min([*self.rows, *(bad.number for bad in self.bad)])
+
+
+def answers(model: TargetModel, layer: str) -> bool:
+    """Say whether a layer takes part in the forward pass: a network may have some that are only for its training."""
+    pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
+    try:
+        with torch.inference_mode():
+            model.activations(pixels, [layer])
+    except MfvError:
+        return False
+    return True
 
 
 def loader_workers(workers: int | str, accelerator: str) -> int:
@@ -193,6 +226,7 @@ def collect(
         "position": str(position),
         "interior": list(interior) if interior else None,
         "codes": model.code_layer,
+        "middle": model.anchor_layer,
         "images": source.fingerprint,
         "transform": preprocess.description,
     }
@@ -216,10 +250,11 @@ def collect(
                 enable_model_summary=False,
                 enable_progress_bar=progress,
             )
-            prepared = prepare(model, keep=[layer, model.code_layer])
+            middle = model.anchor_layer if answers(model, model.anchor_layer) else None
+            prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
             number = loader_workers(workers, accelerator)
             images = Images(source, preprocess)
-            collector = Collector(prepared, layer, position, store, images, interior, batch_size, number)
+            collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
             trainer.predict(collector, return_predictions=False)
         if not store.complete:
             raise KeyboardInterrupt

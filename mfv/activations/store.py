@@ -103,9 +103,14 @@ class ActivationStore:
         # one type for all: a shard has the smallest that holds its own
         return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local].astype(np.int64))
 
-    def codes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the codes of some images, (m, d) float16."""
-        return self._gathered(rows, lambda shard, local: shard.rows("codes", local))
+    def codes(self, rows: Sequence[int] | np.ndarray, layer: str = "codes") -> np.ndarray:
+        """Return the codes of some images, (m, d) float16; with layer="middle" those of the model's middle layer."""
+        return self._gathered(rows, lambda shard, local: shard.rows(layer, local))
+
+    @property
+    def has_middle(self) -> bool:
+        """Whether the codes of the model's middle layer are there."""
+        return "middle" in self._shard(0).names
 
     def open_shards(self) -> Iterator[tuple[range, Shard]]:
         """Give each shard with its rows, in order: for a pass over everything."""
@@ -132,6 +137,7 @@ class ActivationStore:
         codes: Tensor,
         rows: Sequence[int],
         skipped: Sequence[Skipped] = (),
+        middle: Tensor | None = None,
     ) -> None:
         """Write a shard.
 
@@ -142,17 +148,19 @@ class ActivationStore:
             codes: (m, d).
             rows: (m,) the readable images' rows.
             skipped: the shard's unreadable images; together with `rows` all of `rows_of(shard)`.
+            middle: (m, d), the codes of the model's middle layer, or None.
 
         """
         own = self.rows_of(shard)
         if sorted([*rows, *(entry.row for entry in skipped)]) != list(own):
             raise ValueError(f"shard {shard} holds the rows {own.start} to {own.stop - 1}, each once")
         local = np.asarray(rows, dtype=np.int64) - own.start
-        half = codes.float().clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
         arrays = {
             "activations": _spread(values.float().cpu().numpy(), local, len(own)).T,
-            "codes": _spread(half, local, len(own)),
+            "codes": _spread(_half(codes), local, len(own)),
         }
+        if middle is not None:
+            arrays["middle"] = _spread(_half(middle), local, len(own))
         if positions is not None:
             arrays["positions"] = _spread(positions.to(dtype=_smallest(positions)).cpu().numpy(), local, len(own)).T
         write_shard(self.path(shard), arrays, skipped)
@@ -244,6 +252,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             "remove the folder; it is made again"
         )
     return manifest
+
+
+def _half(codes: Tensor) -> np.ndarray:
+    return codes.float().clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
 
 
 def _spread(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

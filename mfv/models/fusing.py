@@ -46,11 +46,12 @@ def fits(convolution: nn.Module, rectifier: nn.Module) -> bool:
     if not isinstance(convolution, nn.Conv2d) or type(rectifier) not in RECTIFIERS:
         return False
     plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
-    return plain and not isinstance(convolution.padding, str) and not convolution.weight.requires_grad
+    frozen = not convolution.weight.requires_grad
+    return bool(plain and frozen and not isinstance(convolution.padding, str))
 
 
 def _one_pass(inputs: Tensor, convolution: nn.Conv2d) -> bool:
-    return (
+    return bool(
         inputs.device.type == "cpu"
         and inputs.dtype == convolution.weight.dtype == torch.float32
         and inputs.ndim == 4

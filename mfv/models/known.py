@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mfv.models import imagenet
+from mfv.models.choice import unit_names
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB, LayerUnits, no_layer
 
 FILE = Path(__file__).with_name("known_networks.json")  # python scripts/list_layers.py --write makes it
@@ -34,7 +35,7 @@ class KnownNetwork:
     classes: tuple[str, ...]
     aliases: Mapping[str, str]
 
-    def check(self, layer: str, unit: int | str | None) -> None:
+    def check(self, layer: str, unit: int | str | Sequence[int | str] | None) -> None:
         """Raise `MfvError` for a layer or a unit that the network certainly does not have."""
         own = self.aliases.get(layer.removesuffix(INPUT_SUFFIX), layer.removesuffix(INPUT_SUFFIX))
         if own in (OUTPUT, PROB):
@@ -45,9 +46,11 @@ class KnownNetwork:
         if unit is None or count is None or layer.endswith(INPUT_SUFFIX):
             return
         if own in self.classes:
-            LayerUnits(self.name, own, count, imagenet.labels(), imagenet.synsets()).index(unit)
+            units = LayerUnits(self.name, own, count, imagenet.labels(), imagenet.synsets())
         else:
-            LayerUnits(self.name, own, count, class_layer=self.classes[-1]).index(unit)
+            units = LayerUnits(self.name, own, count, class_layer=self.classes[-1])
+        for each in unit_names(unit, count):
+            units.index(each)
 
 
 def known_network(model: Mapping[str, Any]) -> KnownNetwork | None:

@@ -1,8 +1,11 @@
 """A unit by its number, its class's label, or its class's synset."""
 
+from collections.abc import Sequence
+
 import torch
 
 from mfv.errors import MfvError
+from mfv.models.choice import unit_names
 from mfv.models.naming import PROB, LayerUnits
 from mfv.models.target import TargetModel
 from mfv.structures import Unit
@@ -23,17 +26,17 @@ def unit_count(model: TargetModel, layer: str) -> int:
     return activation.shape[1] if activation.ndim == 4 else activation.shape[-1]
 
 
-def resolve_unit(model: TargetModel, layer: str, unit: int | str) -> Unit:
+def resolve_unit(model: TargetModel, layer: str, unit: int | str, count: int | None = None) -> Unit:
     """Return a layer's unit for its number (582, "582"), label ("grocery store") or synset ("n03461385").
 
-    Labels and synsets name units of output layers only.
+    Labels and synsets name units of output layers only. `count` is how many units the layer has, where that is known.
 
     Raises:
         MfvError: there is no such layer or unit, or several classes have the name (`LayerUnits.index`).
 
     """
     layer = model.canonical(layer)
-    count = unit_count(model, layer)
+    count = unit_count(model, layer) if count is None else count
     named = model.is_output(layer)
     units = LayerUnits(
         model.name, layer, count, model.labels, model.synsets, class_layer=None if named else _class_layer(model)
@@ -41,6 +44,17 @@ def resolve_unit(model: TargetModel, layer: str, unit: int | str) -> Unit:
     index = units.index(unit)
     label = model.labels[index] if named and len(model.labels) == count else None
     return Unit(model=model.name, layer=layer, index=index, label=label)
+
+
+def resolve_units(model: TargetModel, layer: str, unit: int | str | Sequence[int | str]) -> list[Unit]:
+    """Return the units of a layer for what a configuration says: one as `resolve_unit` takes it, or several.
+
+    Raises:
+        MfvError: there is no such layer or unit, or several classes have the name (`LayerUnits.index`).
+
+    """
+    count = unit_count(model, layer)
+    return [resolve_unit(model, layer, each, count) for each in unit_names(unit, count)]
 
 
 def _class_layer(model: TargetModel) -> str:

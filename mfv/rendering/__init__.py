@@ -3,8 +3,9 @@
 from mfv.rendering.maximizer import ActivationMaximizer
 from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.paper import PaperOctave, paper_recipe
+from mfv.rendering.parts import UnitPart
 from mfv.rendering.recipes import octaves_recipe, one_octave_recipe
-from mfv.rendering.render import render
+from mfv.rendering.render import bound_part, render, render_units
 from mfv.rendering.rendering import Rendering
 from mfv.rendering.subject import UnitSubject
 
@@ -14,9 +15,12 @@ __all__ = [
     "PaperOctave",
     "Recipe",
     "Rendering",
+    "UnitPart",
     "UnitSubject",
+    "bound_part",
     "octaves_recipe",
     "one_octave_recipe",
     "paper_recipe",
     "render",
+    "render_units",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -14,10 +14,10 @@ from mfv.models.acceleration import Acceleration
 from mfv.models.passes import Pass, fastest_pass
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
-from mfv.objectives.base import Objective
 from mfv.regularizers.base import Regularizer
 from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
+from mfv.rendering.parts import Parts, UnitPart
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, spread, window_offsets
 
@@ -45,13 +45,12 @@ class ActivationMaximizer(nn.Module):
 
     Args:
         model: the network under study.
-        recipe: octaves, start and optimizer.
-        objectives: one per octave, bound to the unit.
-        starts: (n, 3, H, W) in [0, 1], where the images begin (not used where the recipe starts from noise or gray).
-        facets: (n,) the facet that each image stands for.
+        parts: the units whose facets the images stand for, with a recipe, objectives and facets each; the numbers of
+            their recipes are the same. With one unit: [UnitPart(recipe, objectives, facets)].
+        starts: (n, 3, H, W) in [0, 1], where the images begin, unit by unit (not used where the recipe starts from
+            noise or gray).
         seed: of the run.
         input_size: the side of what the network is shown; by default the model's input size.
-        watch: the bound objective whose values the curves show; by default what is maximized.
         acceleration: what may make the network's passes faster.
 
     Attributes:
@@ -63,30 +62,29 @@ class ActivationMaximizer(nn.Module):
 
     curves: Tensor
     facets: Tensor
-    watch: Objective | None
 
     def __init__(
         self,
         model: TargetModel,
-        recipe: Recipe,
-        objectives: Sequence[Objective],
+        parts: Sequence[UnitPart],
         starts: Tensor,
-        facets: Tensor,
         seed: int = 0,
         input_size: int | None = None,
-        watch: Objective | None = None,
         acceleration: Acceleration | None = None,
     ):
         super().__init__()
-        if len(objectives) != len(recipe.octaves):
-            raise ValueError(f"{len(recipe.octaves)} octaves, but {len(objectives)} objectives")
-        self.recipe, self.seed = recipe, seed
-        self.objectives = nn.ModuleList(objectives)
-        self.watch = watch
-        valued = [*objectives, *([watch] if watch else [])]
-        self.model = prepare(model, keep=[layer for objective in valued for layer in objective.layers])
+        for part in parts:
+            if len(part.objectives) != len(part.recipe.octaves):
+                raise ValueError(f"{len(part.recipe.octaves)} octaves, but {len(part.objectives)} objectives")
+        self.parts, self.seed = Parts(parts), seed
+        recipe, facets = self.recipe, self.parts.facets
+        octaves = range(len(recipe.octaves))
+        self.objectives = nn.ModuleList(
+            objective for part in self.parts.parts for octave in octaves for objective in part.valued(octave)
+        )
+        self.model = prepare(model, keep=[layer for octave in octaves for layer in self.parts.layers(octave)])
         self.input_size = input_size or model.input_size
-        self.register_buffer("facets", facets.clone())
+        self.register_buffer("facets", facets)
         self.canvas = nn.Parameter(self._start(starts))
         self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
         self.memory: dict[str, Tensor] = {}
@@ -94,6 +92,11 @@ class ActivationMaximizer(nn.Module):
         self._at_once: int | None = None  # images in a pass, once they are counted
         self.acceleration = acceleration or Acceleration()
         self._passes: dict[tuple[str, ...], Pass] = {}  # by layers
+
+    @property
+    def recipe(self) -> Recipe:
+        """Octaves, start and optimizer; what is bound to a unit in it is the first one's."""
+        return self.parts.recipe
 
     def step(self, optimizer: Steps, step: int) -> None:
         """Make one step: forward, backward to the parameters, normalize, move, regularize."""
@@ -104,7 +107,7 @@ class ActivationMaximizer(nn.Module):
         if not len(self.facets):  # a process without images: it only keeps count
             optimizer.step()
             return
-        batches = [self._moment(octave, iteration, step, rows) for rows in self._batches()]
+        batches = [self._moment(index, iteration, step, rows) for rows in self._batches()]
 
         # Fused optimizers go through gradient and parameter side by side as they lie in memory, whatever their strides.
         self.canvas.grad = joined([self._gradient(index, moment) for moment in batches]).contiguous()
@@ -130,16 +133,16 @@ class ActivationMaximizer(nn.Module):
     def pixels(self) -> Tensor:
         """Return the images (n, 3, H, W) in [0, 1]."""
         with torch.no_grad():
-            return self.recipe.parameterization.decode(self.canvas).detach()
+            return self._decoded(self.canvas, ALL).detach()
 
     def _gradient(self, index: int, moment: _Present) -> Tensor:
         """Return a batch's gradient with respect to its parameters, as the step follows it."""
         canvas = self.canvas.detach()[moment.rows].requires_grad_(True)
-        image = self.recipe.parameterization.decode(canvas)
+        image = self._decoded(canvas, moment.rows)
         pixels = cut(image.detach(), moment.offsets, moment.size).requires_grad_(True)
         gradient = self._pixel_gradient(pixels, index, moment)
-        for regularizer in moment.octave.regularizers:
-            gradient = regularizer.gradient(gradient, moment)
+        for number in moment.acting("gradient"):
+            gradient = self._each(moment, number, gradient, lambda part, some, now: part.gradient(some, now))
         if image is canvas:  # pixels: the mean is over those in view
             gradient = normalize(gradient) if moment.octave.normalize else gradient
             return spread(gradient, image, moment.offsets)
@@ -148,11 +151,9 @@ class ActivationMaximizer(nn.Module):
         return normalize(gradient) if moment.octave.normalize else gradient
 
     def _pixel_gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
-        objective = self.objectives[index]
-        assert isinstance(objective, Objective)
         shown = pixels
-        for regularizer in moment.octave.regularizers:
-            shown = regularizer.transform(shown, moment)
+        for number in moment.acting("transform"):
+            shown = self._each(moment, number, shown, lambda part, some, now: part.transform(some, now))
         if shown.shape[-2:] != moment.size:  # transforms may leave more or less of it than they were given
             shown = F.interpolate(shown, moment.size, mode="bilinear", align_corners=False)
         facets, count = moment.facets, len(pixels)
@@ -161,24 +162,24 @@ class ActivationMaximizer(nn.Module):
         shown = shown.contiguous(memory_format=torch.channels_last)
         activations = self._pass(index, shown)(shown)
         progress = moment.step / max(1, self.recipe.steps - 1)
-        values = objective(activations, facets, progress)[:count]
-        watched = self.watch(activations, facets, progress)[:count] if self.watch else values
-        self.curves[moment.step, moment.rows] = watched.detach()
-        for regularizer in moment.octave.regularizers:
-            values = values - regularizer.penalty(pixels, moment)
+        values, watched = self.parts.values(index, moment.rows, activations, facets, progress)
+        values = values[:count]
+        self.curves[moment.step, moment.rows] = watched[:count].detach()
+        for number in moment.acting("penalty"):
+            values = values - self._each(moment, number, pixels, lambda part, some, now: penalty(part, some, now))
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
 
     @torch.no_grad()
     def _project(self, moment: _Present) -> None:
-        parameterization, regularizers = self.recipe.parameterization, moment.octave.regularizers
-        if parameterization.bounded and not any(map(projects, regularizers)):
+        projecting = moment.acting("project")
+        if self.recipe.parameterization.bounded and not projecting:
             return
         canvas = self.canvas[moment.rows]
-        image = parameterization.decode(canvas)
+        image = self._decoded(canvas, moment.rows)
         window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
-        for regularizer in regularizers:
-            window = regularizer.project(window, moment)
-        canvas.copy_(parameterization.encode(paste(image, window.clamp(0, 1), moment.offsets)))
+        for number in projecting:
+            window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
+        canvas.copy_(self._encoded(paste(image, window.clamp(0, 1), moment.offsets), moment.rows))
 
     def _average(self, step: int) -> None:
         """Take the image into the average of the last steps' images."""
@@ -202,24 +203,44 @@ class ActivationMaximizer(nn.Module):
             ]
             blank = torch.empty(0, 3, size, size)
             starts = (torch.stack(noise) * deviation + mean) / 255 if noise else blank
-        return self.recipe.parameterization.encode(resized(starts.float(), size).clamp(0, 1).clone())
+        return self._encoded(resized(starts.float(), size).clamp(0, 1).clone(), ALL)
 
     def _enlarge(self, before: Octave, octave: Octave, optimizer: Steps) -> None:
         """Bring the canvas to an octave's size; momentum and regularizers' memories, of the old size, begin anew."""
         size = octave.canvas_size(self.input_size)
         if size != before.canvas_size(self.input_size):
             image = resized(self.pixels(), size).clamp(0, 1)
-            self.canvas.data = self.recipe.parameterization.encode(image)
+            self.canvas.data = self._encoded(image, ALL)
             self.memory.clear()
             optimizer.state.clear()
 
-    def _layers(self, index: int) -> list[str]:
-        """Return the layers whose activations an octave's objective, and what is watched, want."""
-        valued = [self.objectives[index], *([self.watch] if self.watch else [])]
-        return list(dict.fromkeys(layer for part in valued if isinstance(part, Objective) for layer in part.layers))
+    # --- what belongs to a unit -------------------------------------------------------------------
+
+    def _decoded(self, canvas: Tensor, rows: slice) -> Tensor:
+        return self.parts.each(
+            rows, canvas, lambda part: part.recipe.parameterization, lambda own, some, _: own.decode(some)
+        )  # fmt: skip
+
+    def _encoded(self, pixels: Tensor, rows: slice) -> Tensor:
+        return self.parts.each(
+            rows, pixels, lambda part: part.recipe.parameterization, lambda own, some, _: own.encode(some)
+        )  # fmt: skip
+
+    def _each(
+        self, moment: _Present, number: int, images: Tensor, apply: Callable[[Regularizer, Tensor, _Present], Tensor]
+    ) -> Tensor:
+        """Return what a regularizer makes of the moment's images, where it is bound to units each one's own."""
+        return self.parts.each(
+            moment.rows,
+            images,
+            lambda part: part.recipe.octaves[moment.index].regularizers[number],
+            lambda own, some, rows: apply(own, some, moment.of(rows)),
+        )
+
+    # --- the network's passes ---------------------------------------------------------------------
 
     def _pass(self, index: int, shown: Tensor) -> Pass:
-        layers = tuple(self._layers(index))
+        layers = tuple(self.parts.layers(index))
         if layers not in self._passes:
             self._passes[layers] = fastest_pass(self.model, layers, shown.detach(), self.acceleration)
         return self._passes[layers]
@@ -227,18 +248,20 @@ class ActivationMaximizer(nn.Module):
     def _batches(self) -> list[slice]:
         """Return the rows that pass through the network together."""
         if self._at_once is None:
-            layers = dict.fromkeys(layer for index in range(len(self.objectives)) for layer in self._layers(index))
+            octaves = range(len(self.recipe.octaves))
+            layers = dict.fromkeys(layer for index in octaves for layer in self.parts.layers(index))
             given = self.recipe.batch_size
             whole = images_at_once(self.model, list(layers), self.input_size) if isinstance(given, str) else given
             self._at_once = whole
         return even_slices(len(self.facets), self._at_once)
 
-    def _moment(self, octave: Octave, iteration: int, step: int, rows: slice = ALL) -> _Present:
+    def _moment(self, index: int, iteration: int, step: int, rows: slice = ALL) -> _Present:
+        octave = self.recipe.octaves[index]
         size = (self.input_size, self.input_size)
         room = octave.canvas_size(self.input_size) - self.input_size
         draws = self._randomness.normal("jitter", 2, step, self.canvas.device)[rows]
         offsets = window_offsets(draws, (room, room), octave.jitter)
-        return _Present(self, octave, iteration, step, size, offsets, rows)
+        return _Present(self, index, iteration, step, size, offsets, rows)
 
 
 @dataclass(frozen=True)
@@ -246,12 +269,30 @@ class _Present:
     """The present step, as regularizers see it (`mfv.regularizers.Moment`)."""
 
     maximizer: ActivationMaximizer
-    octave: Octave
+    index: int  # of the octave
     iteration: int
     step: int
     size: tuple[int, int]
     offsets: Tensor
     rows: slice  # of the batch, among all images
+
+    def of(self, rows: slice) -> _Present:
+        """Return the same moment for some of its images."""
+        if rows == self.rows:
+            return self
+        first = self.rows.start or 0
+        return replace(self, rows=rows, offsets=self.offsets[rows.start - first : rows.stop - first])
+
+    @property
+    def octave(self) -> Octave:
+        return self.maximizer.recipe.octaves[self.index]
+
+    def acting(self, method: str) -> list[int]:
+        """Return which of the octave's regularizers do anything in one of their four methods."""
+        kinds = [type(regularizer) for regularizer in self.octave.regularizers]
+        return [
+            number for number, kind in enumerate(kinds) if getattr(kind, method) is not getattr(Regularizer, method)
+        ]
 
     @property
     def iterations(self) -> int:
@@ -300,9 +341,10 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def projects(regularizer: Regularizer) -> bool:
-    """Say whether a regularizer does anything to the pixels after a step."""
-    return type(regularizer).project is not Regularizer.project
+def penalty(regularizer: Regularizer, pixels: Tensor, moment: _Present) -> Tensor:
+    """Return what a regularizer subtracts from each image's objective (n,)."""
+    value = regularizer.penalty(pixels, moment)
+    return value if isinstance(value, Tensor) else pixels.new_full((len(pixels),), value)
 
 
 def resized(images: Tensor, size: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""From a unit's facets to their images."""
+"""From units' facets to their images."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -19,16 +20,38 @@ from mfv.processes import one_message, strategy
 from mfv.progress import StageBar, quiet_lightning
 from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
+from mfv.rendering.parts import UnitPart
 from mfv.rendering.renderer import FacetRenderer
 from mfv.rendering.rendering import Rendering
 from mfv.rendering.subject import UnitSubject
 
 
-def render(
+def render(model: TargetModel, recipe: Recipe, subject: UnitSubject, starts: Tensor, **options: Any) -> Rendering:
+    """Render a unit's facets by activation maximization: `render_units` for a single one.
+
+    Args:
+        model: the network.
+        recipe: octaves, start, optimizer.
+        subject: the unit and its images, for the objectives.
+        starts: (k, 3, H, W) in [0, 1], one per facet.
+        **options: as `render_units` takes them.
+
+    """
+    return render_units(model, [bound_part(recipe, subject, len(starts))], [starts], **options)[0]
+
+
+def bound_part(recipe: Recipe, subject: UnitSubject, facets: int) -> UnitPart:
+    """Return a unit's share of a rendering, with all that recipe and objectives need of its images."""
+    recipe = recipe.bind(subject)
+    bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
+    objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
+    return UnitPart(recipe, objectives, torch.arange(facets), watch=UnitActivation().bind(subject))
+
+
+def render_units(
     model: TargetModel,
-    recipe: Recipe,
-    subject: UnitSubject,
-    starts: Tensor,
+    parts: Sequence[UnitPart],
+    starts: Sequence[Tensor],
     *,
     seed: int = 0,
     input_size: int | None = None,
@@ -41,14 +64,15 @@ def render(
     checkpoint_every: int = 50,
     progress: bool = True,
     acceleration: Acceleration | None = None,
-) -> Rendering:
-    """Render all facets by activation maximization, in one batch per process.
+) -> list[Rendering]:
+    """Render all facets of units by activation maximization, all in one batch per process.
+
+    A facet's image does not depend on what else is in the batch: with other units or alone, it is the same.
 
     Args:
         model: the network.
-        recipe: octaves, start, optimizer.
-        subject: the unit and its images, for the objectives.
-        starts: (k, 3, H, W) in [0, 1], one per facet.
+        parts: the units' (`bound_part`).
+        starts: of each unit, (k, 3, H, W) in [0, 1], one per facet.
         seed: fixes every random number.
         input_size: the side of what the network is shown; by default the model's input size.
         directory: where the checkpoint and the result are kept; a run that finds its own checkpoint
@@ -62,14 +86,17 @@ def render(
         progress: whether to show a bar.
         acceleration: what may make the network's passes faster; by default nothing.
 
+    Returns:
+        What became of each unit's facets, in their order.
+
     Raises:
         KeyboardInterrupt: the user stopped it; the checkpoint stays.
 
     """
     if directory is None:
         with tempfile.TemporaryDirectory() as temporary:
-            return render(
-                model, recipe, subject, starts, seed=seed, input_size=input_size, directory=temporary,
+            return render_units(
+                model, parts, starts, seed=seed, input_size=input_size, directory=temporary,
                 accelerator=accelerator, devices=devices, num_nodes=num_nodes, loggers=loggers,
                 snapshot_every=snapshot_every, checkpoint_every=checkpoint_every, progress=progress,
                 acceleration=acceleration,
@@ -77,16 +104,11 @@ def render(
     directory = Path(directory)
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
     directory.mkdir(parents=True, exist_ok=True)
-    recipe = recipe.bind(subject)
-    bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
-    objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
-    watch = UnitActivation().bind(subject)
+    recipe, every = parts[0].recipe, torch.cat(list(starts))
     module = FacetRenderer(
         model,
-        recipe,
-        objectives,
-        watch,
-        starts,
+        parts,
+        every,
         result,
         seed=seed,
         input_size=input_size,
@@ -112,10 +134,10 @@ def render(
             enable_model_summary=False,
             enable_progress_bar=progress,
         )
-        trainer.fit(module, ckpt_path=_usable(checkpoint, starts, recipe))
+        trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return Rendering.load(result)
+    return Rendering.load(result).split([len(own) for own in starts])
 
 
 def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:

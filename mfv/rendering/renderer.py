@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.loggers import Logger
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
-from mfv.objectives.base import Objective
 from mfv.rendering.maximizer import ActivationMaximizer
-from mfv.rendering.octave import Recipe
+from mfv.rendering.parts import UnitPart, own_parts
 from mfv.rendering.rendering import Rendering
 from mfv.rendering.sharding import gather, interleave, own_rows
 from mfv.reports.loggers import log_images
@@ -29,10 +28,8 @@ class FacetRenderer(LightningModule):
 
     Args:
         model: the network under study.
-        recipe: octaves, start and optimizer.
-        objectives: one per octave, bound to the unit.
-        watch: the bound objective whose value the curves show: the unit itself.
-        starts: (k, 3, H, W) in [0, 1].
+        parts: the units, with their facets (`ActivationMaximizer`).
+        starts: (k, 3, H, W) in [0, 1], unit by unit.
         result: the file that the first process writes when all is done.
         seed: of the run.
         input_size: the side of what the network is shown.
@@ -44,9 +41,7 @@ class FacetRenderer(LightningModule):
     def __init__(
         self,
         model: TargetModel,
-        recipe: Recipe,
-        objectives: Sequence[Objective],
-        watch: Objective,
+        parts: Sequence[UnitPart],
         starts: Tensor,
         result: Path,
         *,
@@ -58,8 +53,7 @@ class FacetRenderer(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False
-        self.model, self.recipe, self.watch = model, recipe, watch
-        self.objectives = nn.ModuleList(objectives)
+        self.model, self.parts, self.recipe = model, list(parts), parts[0].recipe
         self.starts, self.result = starts, Path(result)
         self.seed, self.input_size, self.snapshot_every = seed, input_size, snapshot_every
         self.acceleration = acceleration
@@ -73,16 +67,12 @@ class FacetRenderer(LightningModule):
         """Make this process's images (Lightning may ask twice)."""
         if self.maximizer is None:
             rows = own_rows(len(self.starts), self.trainer.global_rank, self.trainer.world_size)
-            objectives = [part for part in self.objectives if isinstance(part, Objective)]
             self.maximizer = ActivationMaximizer(
                 self.model,
-                self.recipe,
-                objectives,
+                own_parts(self.parts, rows),
                 self.starts[rows],
-                rows,
                 seed=self.seed,
                 input_size=self.input_size,
-                watch=self.watch,
                 acceleration=self.acceleration,
             )
 
@@ -148,7 +138,7 @@ class FacetRenderer(LightningModule):
         """Take this process's share of what `on_save_checkpoint` gathered."""
         self.configure_model()
         maximizer, state = self.images, checkpoint[STATE]
-        rows = maximizer.facets.cpu()
+        rows = own_rows(len(self.starts), self.trainer.global_rank, self._processes)
         self.steps_done, self.snapshots = state["steps_done"], dict(state["snapshots"])
         device = maximizer.canvas.device
         maximizer.canvas.data = state["canvas"][rows].to(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,15 @@ class Rendering:
     images: Tensor  # (k, 3, H, W) float32 in [0, 1]
     curves: Tensor  # (steps, k): the unit's value at each step
     snapshots: Mapping[int, Tensor] = field(default_factory=dict)  # after so many steps: (k, 3, h, w) uint8
+
+    def split(self, sizes: Sequence[int]) -> list[Rendering]:
+        """Return the same as several renderings, of so many facets each."""
+        images, curves = self.images.split(list(sizes)), self.curves.split(list(sizes), 1)
+        snapshots = {step: whole.split(list(sizes)) for step, whole in self.snapshots.items()}
+        return [
+            Rendering(images[part], curves[part], {step: parts[part] for step, parts in snapshots.items()})
+            for part in range(len(sizes))
+        ]
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, in one move."""

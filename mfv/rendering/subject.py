@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class UnitSubject:
         activations: (n,) the unit's value on the images.
         crops: whether the images are receptive-field crops: then "codes" and "middle" both mean
             the unit's own layer, as deeper ones would see beyond the crop.
+        codes: by layer, its mean activation (n, d) on the images, where it is known; else it is computed.
 
     """
 
@@ -41,6 +42,7 @@ class UnitSubject:
         assignment: np.ndarray,
         activations: np.ndarray,
         crops: bool = False,
+        codes: Mapping[str, Tensor] | None = None,
     ):
         self.model, self.layer, self.index, self.position = model, layer, index, position
         self.is_class = model.is_output(layer)
@@ -48,7 +50,7 @@ class UnitSubject:
         self.pixels, self.crops = pixels, crops
         self._assignment = torch.as_tensor(assignment)
         self._activations = torch.as_tensor(activations)
-        self._codes: dict[str, Tensor] = {}
+        self._codes: dict[str, Tensor] = dict(codes or {})
 
     def layer_name(self, layer: str) -> str:
         """Return the network's name for a layer, for "codes" and "middle" too."""
@@ -62,7 +64,7 @@ class UnitSubject:
         """Return the layer's mean activation (n, d) for each image; computed once, "codes" and "middle" together."""
         name = self.layer_name(layer)
         if name not in self._codes:
-            usual = {self.layer_name("codes"), self.layer_name("middle")}
+            usual = {self.layer_name("codes"), self.layer_name("middle")} - self._codes.keys()
             names = sorted(usual) if name in usual else [name]
             parts = [{each: as_codes(maps[each]).cpu() for each in names} for maps in self._passes(names)]
             for each in names:

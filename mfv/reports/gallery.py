@@ -50,7 +50,7 @@ def gallery(
     3 MB.
     """
     _check(facet_set, exemplars, thumbnails, snapshots or {})
-    environment = _environment()
+    environment = page_environment()
     indices = [facet.index for facet in facet_set.facets]
     colour_count = max(indices, default=-1) + 1
     script = environment.get_template("gallery.js.jinja").render()
@@ -79,7 +79,8 @@ def gallery(
     )
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return Jinja's environment for the pages: it escapes everything, and knows how numbers are written."""
     environment = Environment(
         loader=PackageLoader("mfv.reports", "."),
         autoescape=select_autoescape(["html.jinja"], default=True),

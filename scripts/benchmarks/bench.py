@@ -23,7 +23,7 @@ from mfv.data.transforms import Preprocess
 from mfv.discovery.kmeans import kmeans
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
-from mfv.rendering import ActivationMaximizer, Recipe, UnitSubject
+from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +88,9 @@ class Bench:
         subject, starts = self.subject(images, size, count)
         bound = recipe.bind(subject)
         objectives = [octave.objective.bind(subject) for octave in bound.octaves]
-        return ActivationMaximizer(self.model, bound, objectives, starts, torch.arange(images), input_size=size)
+        return ActivationMaximizer(
+            self.model, [UnitPart(bound, objectives, torch.arange(images))], starts, input_size=size
+        )
 
     def recipe(self, preset: str, *overrides: str) -> Recipe:
         """Return a preset's recipe."""

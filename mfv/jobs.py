@@ -1,0 +1,135 @@
+"""Runs with all that they leave: one unit's, and many units' with an index page over them."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning.loggers import Logger
+
+from mfv.errors import MfvError
+from mfv.experiment import Experiment, Result
+from mfv.many import Failure, run_units
+from mfv.reports.index import read_entry, write_index, write_strip
+from mfv.reports.loggers import log_table
+from mfv.reports.report import write_report
+from mfv.reports.summary import summary_table
+from mfv.structures import FacetSet, Unit
+
+PAGE = "gallery.html"  # what is written last of a unit: where it is, nothing is left to do
+
+logger = logging.getLogger("mfv")
+
+
+def run_unit(
+    experiment: Experiment,
+    unit: Unit,
+    directory: Path,
+    stores: Path,
+    command: str = "",
+    loggers: Sequence[Logger] = (),
+) -> FacetSet:
+    """Find and paint the facets of one unit, and leave the report in the run's directory."""
+    layer = experiment.collect(unit.layer, stores)
+    plan = experiment.discover(layer, unit, directory)
+    (rendering,) = experiment.render(layer, [plan], directory)
+    result = experiment.judge(layer, plan, rendering)
+    page = report(result, directory, command)
+    log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+    logger.info("%s", summary_table(result.facet_set))
+    logger.info("contact sheet  %s", directory / "contact_sheet.png")
+    logger.info("gallery        %s", page)
+    return result.facet_set
+
+
+@dataclass(frozen=True)
+class UnitsJob:
+    """Many units, of one layer or several, in one run.
+
+    Attributes:
+        experiment: what is asked of each unit.
+        directory: of the run; each unit gets a folder of its own in it.
+        stores: the folder of the activation stores.
+        command: what makes the job, for the pages.
+        loggers: get a table of each unit's facets.
+
+    """
+
+    experiment: Experiment
+    directory: Path
+    stores: Path
+    command: str = ""
+    loggers: Sequence[Logger] = ()
+
+    def run(self, units: Mapping[str, Sequence[Unit]]) -> list[FacetSet]:
+        """Do what is left to do of each layer's units, and keep the index up to date.
+
+        Raises:
+            MfvError: at the end, where nothing became of some units; it lists them.
+
+        """
+        places = {unit: self.place(unit) for some in units.values() for unit in some}
+        entries = {place: read_entry(place, self.directory) for place in places.values() if is_done(place)}
+        failures: list[str] = []
+
+        def index() -> Path:
+            known = [entries[place] for place in places.values() if place in entries]
+            waiting = len(places) - len(known) - len(failures)
+            return write_index(known, self.directory, waiting, failures, self.command)
+
+        for layer, some in units.items():
+            collected = self.experiment.collect(layer, self.stores)
+            root = self.directory / folder_of(layer)
+            for done in run_units(self.experiment, collected, some, root, self.place, is_done):
+                if isinstance(done, Failure):
+                    logger.error("%s: %s", done.unit, done.message)
+                    failures.append(f"{done.unit}: {done.message}")
+                else:
+                    place = self._finish(done)
+                    entries[place] = read_entry(place, self.directory)
+                index()
+        logger.info("index          %s", index())
+        if failures:
+            raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
+        return [FacetSet.load(place) for place in places.values()]
+
+    def place(self, unit: Unit) -> Path:
+        """Return a unit's own directory."""
+        return self.directory / folder_of(unit.layer) / f"unit_{unit.index:04d}"
+
+    def _finish(self, result: Result) -> Path:
+        unit = result.facet_set.unit
+        place = self.place(unit)
+        place.mkdir(parents=True, exist_ok=True)
+        write_strip(result.facet_set, place)
+        page = report(result, place, of_one(self.command, unit))
+        log_table(self.loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+        logger.info("%s: %d facets, gallery %s", unit, len(result.facet_set), page)
+        return place
+
+
+def report(result: Result, directory: Path, command: str = "") -> Path:
+    """Write a unit's pictures, curves and gallery; return the gallery's place."""
+    rendering = result.rendering
+    return write_report(
+        result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory, command
+    )
+
+
+def is_done(place: Path) -> bool:
+    """Say whether nothing is left to do of a unit."""
+    return (place / PAGE).exists()
+
+
+def folder_of(layer: str) -> str:
+    """Return the name of a layer's folder."""
+    return layer.replace(":", "_").replace("/", "_") or "output"
+
+
+def of_one(command: str, unit: Unit) -> str:
+    """Return the command that makes one unit of a job, alone."""
+    words = [word for word in shlex.split(command) if not word.startswith(("unit=", "layer=", "hydra.run.dir="))]
+    return shlex.join([*words, f"layer={unit.layer}", f"unit={unit.index}"]) if words else ""

@@ -1,0 +1,59 @@
+"""Several units in a word: all, 0-99, [3,14,15], or lists of layers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from mfv.errors import MfvError
+
+ALL = "all"
+_RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
+
+
+def names_several(layer: Any, unit: Any) -> bool:
+    """Say whether a configuration's `layer` and `unit` name more than one unit."""
+    return any(isinstance(each, list | tuple) for each in (layer, unit)) or _is_span(unit)
+
+
+def layer_names(layer: str | Sequence[str] | None, default: str) -> list[str]:
+    """Return the layers that a configuration names, each once."""
+    if layer is None:
+        return [default]
+    given = [layer] if isinstance(layer, str) else [str(each) for each in layer]
+    if not given:
+        raise MfvError("layer=[]: name at least one layer")
+    return list(dict.fromkeys(given))
+
+
+def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | str]:
+    """Return the numbers and names of the units that a configuration names, each once.
+
+    Args:
+        unit: a number or a name; "all"; a span "0-99", both ends included; or a list of these.
+        count: how many units the layer has.
+
+    Raises:
+        MfvError: a span reaches beyond the layer, or the list is empty.
+
+    """
+    given = [unit] if isinstance(unit, int | str) else list(unit)
+    names: list[int | str] = []
+    for each in given:
+        if each == ALL:
+            names += range(count)
+        elif isinstance(each, str) and (span := _RANGE.fullmatch(each)):
+            first, last = int(span[1]), int(span[2])
+            if first > last or last >= count:
+                raise MfvError(f"unit={each}: the layer's units are 0-{count - 1}; give the smaller number first")
+            names += range(first, last + 1)
+        else:
+            names.append(each)
+    if not names:
+        raise MfvError("unit=[]: name at least one unit")
+    return list(dict.fromkeys(names))
+
+
+def _is_span(unit: Any) -> bool:
+    return isinstance(unit, str) and (unit == ALL or _RANGE.fullmatch(unit) is not None)
