@@ -137,6 +137,7 @@ class Experiment:
         loggers: get curves and images.
         snapshot_every: steps between the images that are kept.
         checkpoint_every: steps between checkpoints.
+        level: at which the stages of a single unit are logged.
 
     Raises:
         MfvError: the judge is the model itself.
@@ -157,6 +158,7 @@ class Experiment:
     loggers: Sequence[Logger] = ()
     snapshot_every: int = 50
     checkpoint_every: int = 50
+    level: int = logging.INFO
 
     def __post_init__(self) -> None:
         if self.judge_model is not None:
@@ -178,10 +180,10 @@ class Experiment:
 
     def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
         """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
-        view, store, timer = layer.view, layer.store, Timer()
+        view, store, timer = layer.view, layer.store, Timer(self.level)
         if (directory / "facets.json").exists():
             found = FacetSet.load(directory)
-            logger.info("facets found before: %s", directory / "facets.json")
+            logger.log(self.level, "facets found before: %s", directory / "facets.json")
             chosen = np.array([self.source.index_of(id) for id in found.ids])
             windows = self._windows(layer, chosen, unit)
         else:

@@ -53,15 +53,21 @@ class Machine:
 
 
 class Timer:
-    """Seconds per stage."""
+    """Seconds per stage.
 
-    def __init__(self) -> None:
+    Args:
+        level: at which it is logged that a stage begins.
+
+    """
+
+    def __init__(self, level: int = logging.INFO) -> None:
         self.seconds: dict[str, float] = {}
+        self.level = level
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Count the seconds of the block towards a stage, and log that it begins."""
-        logger.info("%s …", stage)
+        logger.log(self.level, "%s …", stage)
         begun = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun

@@ -86,6 +86,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         loggers=() if several else loggers,
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
+        level=logging.DEBUG if several else logging.INFO,
     )
     try:
         if several:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class ClassMargin(Objective):
     def bind(self, subject: Subject) -> Objective:
         """Take the class's index."""
         if not subject.is_class:
-            logger.info("a unit of layer %s has no rival classes: its own value is maximized", subject.layer)
+            _say_no_rivals(subject.layer)
             unit = UnitActivation(99, self.reach, self.beyond, natural=True).bind(subject)
             unit.spread /= self.hidden
             return unit
@@ -65,3 +66,9 @@ class ClassMargin(Objective):
         others = torch.cat([values[:, : self.index], values[:, self.index + 1 :]], 1)
         rivals = self.temperature * torch.logsumexp(others / self.temperature, 1)
         return (values[:, self.index] - rivals) / self.spread
+
+
+@cache
+def _say_no_rivals(layer: str) -> None:
+    """Log it once, however many units a layer has."""
+    logger.info("a unit of layer %s has no rival classes: its own value is maximized", layer)
