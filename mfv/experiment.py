@@ -270,7 +270,7 @@ def _field(model: TargetModel, layer: str) -> ReceptiveField | None:
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
     with torch.inference_mode():
         is_map = model.activations(pixels, [layer])[layer].ndim == 4
-    return receptive_field(model, layer) if is_map else None
+    return receptive_field(model, layer, beyond=False) if is_map else None
 
 
 def _select(

@@ -43,6 +43,10 @@ def test_alexnet_is_as_published_and_as_the_arithmetic_says(alexnet, layer):
     assert not field.covers_image
 
 
+def test_fields_within_the_image_are_measured_either_way(alexnet):
+    assert receptive_field(alexnet, "conv3", beyond=False) == receptive_field(alexnet, "conv3")
+
+
 def test_relus_and_aliases_have_the_convolutions_field(alexnet):
     assert receptive_field(alexnet, "features.1") == receptive_field(alexnet, "conv1")
 
@@ -79,6 +83,8 @@ def test_a_field_larger_than_the_image():
     assert (field.size, field.stride, field.start, field.grid) == (267, 16, -133, (14, 14))
     assert not field.covers_image
     assert field.box(7, 0) == (0, 0, 224, 134)
+    # That it is larger is known without measuring how large.
+    assert receptive_field(model, "features.13", beyond=False) == ReceptiveField(224, 0, 0, (14, 14), 224)
     field = receptive_field(model, "features.18")
     assert field == ReceptiveField(224, 0, 0, (7, 7), 224)
     assert field.covers_image

@@ -53,7 +53,7 @@ class ReceptiveField:
         return max(0, first), min(self.input_size, first + self.size)
 
 
-def receptive_field(model: TargetModel, layer: str) -> ReceptiveField:
+def receptive_field(model: TargetModel, layer: str, beyond: bool = True) -> ReceptiveField:
     """Measure the receptive field of a layer's positions, as the network's structure makes it.
 
     On a copy with random weights, in double precision, rectifiers and largest-of pools give way to the
@@ -62,6 +62,12 @@ def receptive_field(model: TargetModel, layer: str) -> ReceptiveField:
     meets the image's edge, a larger image is taken, if the network takes one. Squeeze-and-excitation,
     attention and other means over the whole image make every position see all of it; the same is said of
     vectors, tokens and fields that cannot be measured.
+
+    Args:
+        model: the network.
+        layer: a layer's name.
+        beyond: whether to measure fields that are larger than the image, which takes seconds; else they are said to
+            see all of it.
 
     Raises:
         MfvError: there is no such layer.
@@ -75,7 +81,7 @@ def receptive_field(model: TargetModel, layer: str) -> ReceptiveField:
         grid = (shape[2], shape[3])
         # Steps of 64 keep the network's strides in phase; a field beyond the last covers all from any corner.
         for larger in (size, size + 64 * max(1, size // 128), size + 64 * (size // 64 + 2)):
-            field = _measure(model, network, layer, grid, larger)
+            field = _measure(model, network, layer, grid, larger, beyond)
             if field is not None:
                 return field
     return ReceptiveField(size, 0, 0, grid, size)
@@ -116,7 +122,7 @@ def _leaves(result: Tensor) -> set[int]:
 
 
 def _measure(
-    model: TargetModel, network: nn.Module, layer: str, grid: tuple[int, int], size: int
+    model: TargetModel, network: nn.Module, layer: str, grid: tuple[int, int], size: int, beyond: bool
 ) -> ReceptiveField | None:
     """Measure on images of `size`; None where the field meets their edge or the network refuses them."""
     middles, strides = [], set()
@@ -136,6 +142,8 @@ def _measure(
         weights = torch.randn(activation.shape[1], generator=generator, dtype=torch.float64)
         middle = (height // 2, width // 2)
         middles.append(_extent(activation, image, weights, middle))
+        if not beyond and middles[-1] == whole:
+            return ReceptiveField(size, 0, 0, grid, size)
         if _clipped(middles[-1], size):
             corners = [(0, 0), (height - 1, width - 1)] if size == model.input_size else []
             if corners and all(_extent(activation, image, weights, place) == whole for place in corners):
