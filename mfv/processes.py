@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mfv.errors import MfvError
 
@@ -32,9 +32,20 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Raise a started process's `MfvError` as it would be raised in this one: its message, without the traceback."""
+    """Raise what ended a started process as an `MfvError`: its own message, or that it was killed, without a traceback.
+
+    The other processes are ended too, at once.
+    """
     try:
         yield
+    except ProcessExitedException as error:
+        how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with status {error.exit_code}"
+        reason = ": usually the system does so for want of memory" if error.signal_name == "SIGKILL" else ""
+        raise MfvError(
+            f"process {error.error_index} of those on this machine {how}{reason}. What is finished is kept: the same "
+            "command, with the same hydra.run.dir, goes on behind it; fewer processes (machine.devices) or images at "
+            "once (render.batch_size, machine.batch_size) need less memory"
+        ) from error
     except ProcessRaisedException as error:
         found = re.search(r"^mfv\.\S*: ((?:.|\n)*)", str(error), re.MULTILINE)
         if found is None:

@@ -3,7 +3,8 @@
     python scripts/benchmark.py                       # all parts, on the photographs that ship with it
     python scripts/benchmark.py step peers --on data=folder data.root=/photos unit=498 --out outputs/benchmark
 
-step: a step of every preset against the bare gradient. peers: other programs, in an environment of their own
+step: a step of every preset against the bare gradient. layer: many units' facets in one batch against one
+unit's. peers: other programs, in an environment of their own
 that this script makes (they need the package registry). recognize: the same, until a second network recognizes
 the pictures. extract: collecting against decoding and the forward pass. discover: FAISS and PCA against
 scikit-learn. growth: with facets, image size and codes, and peak memory. command: --help, mistakes and the
@@ -30,6 +31,7 @@ from benchmarks.clustering import discovery
 from benchmarks.collecting import extraction
 from benchmarks.commands import command
 from benchmarks.growth import growth, only
+from benchmarks.layer import layer
 from benchmarks.programs import peers, recognition
 from benchmarks.step import steps
 
@@ -37,6 +39,7 @@ from mfv.memory import keep_freed_memory
 
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "step": steps,
+    "layer": layer,
     "peers": peers,
     "recognize": recognition,
     "extract": extraction,

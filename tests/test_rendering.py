@@ -1,5 +1,8 @@
 """Rendering: images are independent, runs repeat, a broken run goes on, several processes give what one gives."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -19,6 +22,7 @@ from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
+from mfv.regularizers.base import Moment, Regularizer
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, render
 
 STEPS = 20
@@ -146,6 +150,36 @@ def test_two_processes_give_what_one_gives(
     assert difference <= 1e-4
     assert torch.allclose(one.curves, two.curves, atol=1e-3)
     assert torch.isfinite(two.curves).all()
+
+
+class Deadly(Regularizer):
+    """Kills the second process, as the system does when memory is short, before the images have moved a fourth time."""
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        if moment.iteration == 3 and torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pixels
+
+
+def test_a_killed_process_ends_the_others_and_the_job_goes_on_with_fewer(
+    model: TargetModel,
+    subject: UnitSubject,
+    starts: Tensor,
+    tmp_path: Path,
+    half_the_threads: Callable[[], AbstractContextManager[None]],
+) -> None:
+    octave = Octave(6, step=2.0, objective=UnitActivation(), regularizers=(RandomAffine(), TVProx(0.5), Deadly()))
+    options = {"progress": False, "accelerator": "cpu", "checkpoint_every": 1}
+    asked = (model, Recipe((octave,), momentum=0.5), subject, starts[:3])
+    begun = time.monotonic()
+    with pytest.raises(MfvError, match=r"process 1 .*SIGKILL.*want of memory.*the same command"):
+        render(*asked, directory=tmp_path, devices=2, **options)
+    assert time.monotonic() - begun < 60
+    with half_the_threads():
+        resumed = render(*asked, directory=tmp_path, **options)
+        whole = render(*asked, **options)
+    assert torch.allclose(resumed.images, whole.images, atol=1e-4)
+    assert torch.isfinite(resumed.curves).all()
 
 
 def growing_recipe() -> Recipe:
