@@ -6,7 +6,9 @@ python scripts/discovery.py --count        # what facets=auto finds: made-up cod
 
 import argparse
 import time
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "conf" / "discovery"
 
 
+class Agreement(NamedTuple):
+    """Of a method, over seeds."""
+
+    index: np.ndarray  # (seeds,) adjusted Rand index with people's groups
+    information: np.ndarray  # (seeds,) normalized mutual information with them
+    own: np.ndarray  # (pairs of seeds,) adjusted Rand index of one seed's clusters with another's
+
+
 def codes_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes (n, d) of a folder's images, and each image's group (n,), its sub-folder's number."""
     source = FolderImages(folder, labels="folder")
@@ -38,8 +48,8 @@ def codes_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[np.
     return torch.cat(codes).numpy(), np.unique(np.array(source.labels), return_inverse=True)[1]
 
 
-def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *changes: str) -> np.ndarray:
-    """Return for each seed the adjusted Rand index and the normalized mutual information with the groups, (seeds, 2).
+def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *changes: str) -> Agreement:
+    """Return how well a method's clusters agree with the groups, and with one another over the seeds.
 
     Args:
         codes: (n, d).
@@ -54,7 +64,11 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
     discover = instantiate(OmegaConf.merge(settings, OmegaConf.from_dotlist(fitting)))
     facets = len(np.unique(groups))
     found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
-    return np.array([(adjusted_rand_score(groups, each), normalized_mutual_info_score(groups, each)) for each in found])
+    return Agreement(
+        index=np.array([adjusted_rand_score(groups, each) for each in found]),
+        information=np.array([normalized_mutual_info_score(groups, each) for each in found]),
+        own=np.array([adjusted_rand_score(one, other) for one, other in combinations(found, 2)]),
+    )
 
 
 def made_up(kinds: int, distance: float, images: int = 1300, width: int = 128) -> np.ndarray:
@@ -102,7 +116,7 @@ def main() -> None:
             count_facets(model, arguments.data, arguments.seeds)
             return
         methods = sorted(path.stem for path in METHODS.glob("*.yaml"))
-        print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'s/run':>6}")
+        print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'between seeds':>14} {'s/run':>6}")
         sizes = arguments.resize or [model.input_size, round(model.input_size * 8 / 7)]
         for resize in sizes:
             codes, groups = codes_and_groups(model, arguments.data, resize)
@@ -110,10 +124,8 @@ def main() -> None:
                 begun = time.perf_counter()
                 scores = agreement(codes, groups, method, arguments.seeds, *arguments.changes)
                 seconds = (time.perf_counter() - begun) / arguments.seeds
-                ari, nmi = (
-                    f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(scores.mean(0), scores.std(0), strict=True)
-                )
-                print(f"{resize:>10}  {method:<12} {ari:>14} {nmi:>14} {seconds:>6.2f}")
+                columns = " ".join(f"{f'{each.mean():.3f} ± {each.std():.3f}':>14}" for each in scores)
+                print(f"{resize:>10}  {method:<12} {columns} {seconds:>6.2f}", flush=True)
     except MfvError as error:
         parser.exit(1, f"{error}\n")
 

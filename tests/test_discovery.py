@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sklearn.metrics import adjusted_rand_score
 
-from mfv.discovery import TSNEKMeans, check_codes
+from mfv.discovery import ConsensusTSNE, HDBSCANMap, TSNEKMeans, check_codes
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.embedding import MOST, display_map, pca_map, tsne_map
 from mfv.errors import MfvError
@@ -86,7 +86,8 @@ def test_few_images_will_do(settings, images: int) -> None:
     codes = np.random.default_rng(0).random((images, 8), dtype=np.float32)
     for facets in {1, images}:
         found = instantiate(settings)(codes, facets, 0)
-        assert np.bincount(found.assignment, minlength=facets).min() >= 1
+        clusters = len(set(found.assignment.tolist()))
+        assert 1 <= clusters <= facets if found.details["method"] == "hdbscan" else clusters == facets
         assert found.embedding.shape == (images, 2)
         assert np.isfinite(found.embedding).all()
 
@@ -195,7 +196,7 @@ def test_the_papers_facets_of_a_movie_theater_are_found_again(script: ModuleType
     assert codes.shape == (150, 1280)
     assert np.bincount(groups).tolist() == [15] * 10
     scores = script.agreement(codes, groups, "tsne", 10)
-    ari, nmi = scores.mean(axis=0)
+    ari, nmi = scores.index.mean(), scores.information.mean()
     print(f"movie theater: ARI {ari:.3f}, NMI {nmi:.3f} (mean of ten seeds)")
     assert ari >= 0.38
     assert nmi >= 0.55
@@ -213,3 +214,33 @@ def test_the_number_of_facets_is_found(kinds: int) -> None:
 def test_few_or_equal_codes_are_one_facet() -> None:
     assert facet_count(np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)) == 1
     assert facet_count(np.ones((50, 5), np.float32)) == 1
+
+
+def test_a_consensus_is_steadier_than_a_map_and_says_how_steady(script: ModuleType, shared_data: Path) -> None:
+    model = script.torchvision_model("mobilenet_v2")
+    codes, groups = script.codes_and_groups(model, shared_data / "movie-theater", model.resize)
+    one, many = (script.agreement(codes, groups, method, 3, "maps=5") for method in ("tsne", "consensus"))
+    assert many.own.mean() > one.own.mean() + 0.05
+    assert many.index.mean() >= 0.42
+    found = ConsensusTSNE(maps=4)(codes, 10, 0)
+    steadiness = np.array(found.details["stability"])
+    assert len(steadiness) == 10
+    assert 0.3 < steadiness.mean() < 1
+
+
+def test_what_is_in_one_cluster_in_every_map_is_steady(codes, groups) -> None:
+    found = ConsensusTSNE(maps=3)(codes, len(SIZES), 0)
+    assert found.details["stability"] == [1.0] * len(SIZES)
+    with pytest.raises(MfvError, match=r"discovery\.maps is 1"):
+        ConsensusTSNE(maps=1)
+    with pytest.raises(MfvError, match=r"5001 are more than 5000.*select\.count=5000"):
+        ConsensusTSNE()(np.ones((5001, 2), dtype=np.float32), 2, 0)
+
+
+def test_density_finds_as_many_as_there_are_or_the_largest_of_them(codes, groups) -> None:
+    assert adjusted_rand_score(groups, HDBSCANMap()(codes, 10, 0).assignment) == 1
+    two = HDBSCANMap()(codes, 2, 0)
+    assert set(two.assignment.tolist()) == {0, 1}
+    assert len(set(two.assignment[groups == np.bincount(groups).argmax()].tolist())) == 1
+    with pytest.raises(MfvError, match=r"discovery\.smallest is 1\.5"):
+        HDBSCANMap(smallest=1.5)

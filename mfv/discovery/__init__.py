@@ -1,6 +1,8 @@
 """Facet discovery: from the codes of a unit's images to clusters and a 2-D map."""
 
 from mfv.discovery.checks import check_codes as check_codes
+from mfv.discovery.consensus import ConsensusTSNE as ConsensusTSNE
+from mfv.discovery.density import HDBSCANMap as HDBSCANMap
 from mfv.discovery.facets import exemplars as exemplars
 from mfv.discovery.facets import facet_members as facet_members
 from mfv.discovery.facets import mean_image as mean_image
