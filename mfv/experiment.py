@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.facets import exemplars, facet_members, mean_image
+from mfv.discovery.naming import frequent_labels
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError
 from mfv.evaluation.judge import Judge, check_independent
@@ -194,8 +195,9 @@ class Experiment:
             with timer("discover"):
                 codes = _codes(self.model, view, windows, store, chosen)
                 clustering = self.discovery(codes, _number(self.facets, codes, self.seed), self.seed)
+                words = dict(zip(self.model.synsets, self.model.labels, strict=False))
                 found = _facet_set(
-                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count
+                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words
                 )  # fmt: skip
             found = found.with_(timing=timer.seconds)
             found.save(directory)
@@ -345,12 +347,17 @@ def _facet_set(
     rows: np.ndarray,
     clustering: Clustering,
     exemplar_count: int,
+    words: Mapping[str, str],
 ) -> FacetSet:
     ids = tuple(source.ids[row] for row in rows)
+    grouped = facet_members(clustering)
+    labels = frequent_labels([source.labels[row] for row in rows], [members.tolist() for members in grouped], words)
     facets, means = [], []
-    for index, members in enumerate(facet_members(clustering)):
+    for index, members in enumerate(grouped):
         nearest = exemplars(members, exemplar_count)
-        facets.append(Facet(index, tuple(ids[i] for i in members), tuple(ids[i] for i in nearest)))
+        facets.append(
+            Facet(index, tuple(ids[i] for i in members), tuple(ids[i] for i in nearest), labels=labels[index])
+        )
         means.append(mean_image(view.seen(windows[nearest]).float() / 255))
     return FacetSet(
         unit=unit,

@@ -59,6 +59,7 @@ class Facet:
     judge_nearest: int | None = None  # the facet that it is nearest to
     judge_probability: float | None = None  # of the unit's class; class units only
     judge_class: str | None = None  # the class that the visualization is given
+    labels: tuple[tuple[str, int], ...] = ()  # its images' most frequent labels, and of how many
 
     @property
     def size(self) -> int:
@@ -90,6 +91,7 @@ class Facet:
             "is_argmax": self.is_argmax,
             "natural_percentile": self.natural_percentile,
             **{name: value for name in JUDGED if (value := getattr(self, name)) is not None},
+            **({"labels": [list(each) for each in self.labels]} if self.labels else {}),
         }
 
     @classmethod
@@ -100,6 +102,7 @@ class Facet:
             index=entry["index"],
             members=tuple(entry["members"]),
             exemplars=tuple(entry["exemplars"]),
+            labels=tuple((label, count) for label, count in entry.get("labels", ())),
             **{name: entry.get(name) for name in numbers},
         )
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from mfv.discovery import exemplars, facet_members, mean_image
+from mfv.discovery.naming import frequent_labels
 from mfv.errors import MfvError
-from mfv.structures import Clustering
+from mfv.structures import Clustering, Facet
 
 
 @pytest.fixture
@@ -53,3 +54,12 @@ def test_a_mean_of_nothing_is_refused() -> None:
     for images in (torch.zeros(0, 3, 4, 4), torch.zeros(3, 4, 4)):
         with pytest.raises(MfvError, match="at least one"):
             mean_image(images)
+
+
+def test_facets_are_called_what_their_images_are() -> None:
+    labels = ["n1", "n2", "n2", None, "barn", "n1"]
+    named = frequent_labels(labels, [[0, 1, 2, 3], [4, 5], []], {"n1": "tabby", "n2": "carousel"})
+    assert named == [(("carousel", 2), ("tabby", 1)), (("barn", 1), ("tabby", 1)), ()]
+    assert frequent_labels(["n1", None, "n1"], [[0, 1], [2]]) == [(), ()]  # says nothing: all are alike
+    facet = Facet(0, ("a", "b"), ("a",), labels=named[0])
+    assert Facet.from_json(facet.to_json()) == facet

@@ -38,11 +38,12 @@ class Entry:
     percentile: float | None  # mean, among the natural images
     fidelity: float | None  # share of the facets
     classes: tuple[str, ...]  # what the judge calls the facets
+    labels: tuple[str, ...] = ()  # of the facets' images
 
     @property
     def words(self) -> str:
         """What a search looks through."""
-        return " ".join([self.layer, str(self.index), self.title, *self.classes]).lower()
+        return " ".join([self.layer, str(self.index), self.title, *self.classes, *self.labels]).lower()
 
 
 def write_strip(facet_set: FacetSet, directory: Path) -> None:
@@ -121,4 +122,5 @@ def read_entry(directory: Path, root: Path) -> Entry:
         percentile=mean("natural_percentile"),
         fidelity=document["metrics"].get("fidelity"),
         classes=tuple(dict.fromkeys(facet["judge_class"] for facet in facets if facet.get("judge_class"))),
+        labels=tuple(dict.fromkeys(label for facet in facets for label, _ in facet.get("labels", []))),
     )
