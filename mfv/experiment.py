@@ -243,10 +243,7 @@ class Experiment:
             final = final.with_(images=view.seen(rendering.images))
         if self.judge_model is not None:
             with timer("judge"):
-                verdict = _judge(
-                    final, self.model, self.judge_model, self.source, view, windows, self.machine, self.seed
-                )  # fmt: skip
-                final = verdict.applied(final)
+                final = _judge(final, self.model, self._judge, self.source, view, windows, self.seed).applied(final)
         earlier = {stage: seconds for stage, seconds in found.timing.items() if stage != "judge"}
         final = final.with_(timing={**self._timer.seconds, **earlier, **timer.seconds})
         final.save(plan.directory)
@@ -262,6 +259,11 @@ class Experiment:
     @cached_property
     def _timer(self) -> Timer:
         return Timer()
+
+    @cached_property
+    def _judge(self) -> Judge:
+        assert self.judge_model is not None, "only a run with a judge is judged"
+        return Judge(self.judge_model, self.machine.device)
 
     def _windows(self, layer: Layer, rows: np.ndarray, unit: Unit) -> Tensor:
         return _windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
@@ -398,15 +400,13 @@ def _start(found: FacetSet, facet: Facet, windows: Tensor, recipe: Recipe) -> Te
 def _judge(
     found: FacetSet,
     model: TargetModel,
-    judge_model: TargetModel,
+    judge: Judge,
     source: ImageSource,
     view: View,
     windows: Tensor,
-    machine: Machine,
     seed: int,
 ) -> Verdict:
     """Have the second network look at photographs and visualizations: whole, or the receptive fields of both."""
-    judge = Judge(judge_model, machine.device)
     rows = [source.index_of(id) for id in found.ids]
     photographs = view.seen(windows) if view.crops else (source.load(row) for row in rows)
     class_index = class_of_unit(model, found.unit.layer, found.unit.index, judge)

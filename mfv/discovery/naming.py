@@ -13,7 +13,8 @@ def frequent_labels(
 ) -> list[tuple[tuple[str, int], ...]]:
     """Return each facet's most frequent labels, with how many of its images have each.
 
-    Nothing where all images have one label, or none: it would tell no facet from another.
+    Nothing where all images have one label, or none: it would tell no facet from another. Nor is a label given that a
+    single one of several images has.
 
     Args:
         labels: (n,) of the unit's images; None where there is none.
@@ -25,4 +26,7 @@ def frequent_labels(
         return [() for _ in members]
     named = [None if label is None else (words or {}).get(label, label) for label in labels]
     counts = [Counter(name for number in own if (name := named[number]) is not None) for own in members]
-    return [tuple(count.most_common(SHOWN)) for count in counts]
+    return [
+        tuple((name, of) for name, of in count.most_common(SHOWN) if of > 1 or len(own) == 1)
+        for count, own in zip(counts, members, strict=True)
+    ]
