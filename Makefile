@@ -5,6 +5,8 @@ INSTALLED := $(VENV)/.installed
 # The first Python that is there and is one of 3.11, 3.12, 3.13.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# Processes that tests run in; a file's tests stay together. Most of them keep one core busy.
+WORKERS ?= 2
 export GOMP_SPINCOUNT = 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -14,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/python run.py
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported
 os.environ.setdefault("WANDB_MODE", "offline")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: each computes on a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
