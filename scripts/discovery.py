@@ -30,7 +30,7 @@ METHODS = ROOT / "conf" / "discovery"
 class Agreement(NamedTuple):
     """Of a method, over seeds."""
 
-    index: np.ndarray  # (seeds,) adjusted Rand index with people's groups
+    rand: np.ndarray  # (seeds,) adjusted Rand index with people's groups
     information: np.ndarray  # (seeds,) normalized mutual information with them
     own: np.ndarray  # (pairs of seeds,) adjusted Rand index of one seed's clusters with another's
 
@@ -65,7 +65,7 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
     facets = len(np.unique(groups))
     found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
     return Agreement(
-        index=np.array([adjusted_rand_score(groups, each) for each in found]),
+        rand=np.array([adjusted_rand_score(groups, each) for each in found]),
         information=np.array([normalized_mutual_info_score(groups, each) for each in found]),
         own=np.array([adjusted_rand_score(one, other) for one, other in combinations(found, 2)]),
     )
