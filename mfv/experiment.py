@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,17 +18,10 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv.activations.collector import collect
-from mfv.activations.receptive_field import ReceptiveField, receptive_field
 from mfv.activations.store import ActivationStore
-from mfv.activations.values import as_codes
-from mfv.activations.view import View, to_bytes, unit_view
+from mfv.activations.view import View, unit_view
 from mfv.data.source import ImageSource
-from mfv.data.transforms import Preprocess, crop_resized
-from mfv.discovery.automatic import facet_count
-from mfv.discovery.facets import exemplars, facet_members, mean_image
-from mfv.discovery.naming import frequent_labels
 from mfv.discovery.selection import Selection
-from mfv.errors import MfvError
 from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
@@ -40,11 +33,20 @@ from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
 from mfv.rendering.render import bound_part, render_units
 from mfv.rendering.rendering import Rendering
-from mfv.rendering.starts import at_natural_contrast
 from mfv.rendering.subject import UnitSubject
-from mfv.structures import Clustering, Facet, FacetSet, Unit
+from mfv.structures import Clustering, FacetSet, Unit
+from mfv.unit_images import (
+    codes_to_cluster,
+    facet_set_of,
+    load_windows,
+    mean_of,
+    measured_field,
+    number_of_facets,
+    selected_rows,
+    start_of,
+    stored_codes,
+)
 
-AUTO = "auto"
 Discovery = Callable[[np.ndarray, int, int], Clustering]  # codes (n, d), facets, seed
 
 logger = logging.getLogger("mfv")
@@ -169,7 +171,7 @@ class Experiment:
         """Collect the activations of a layer on all images: one pass serves all units."""
         machine = self.machine
         layer = self.model.before_activation(layer)
-        view = unit_view(_field(self.model, layer), self.model.input_size, self.position)
+        view = unit_view(measured_field(self.model, layer), self.model.input_size, self.position)
         with self._timer("collect"):
             store = collect(
                 self.model, layer, self.source, stores,
@@ -190,22 +192,22 @@ class Experiment:
         else:
             with timer("select"):
                 least = self.facets if isinstance(self.facets, int) else 1
-                chosen = _select(self.model, unit, self.source, store, self.selection, least)
+                chosen = selected_rows(self.model, unit, self.source, store, self.selection, least)
                 windows = self._windows(layer, chosen, unit)
             with timer("discover"):
-                codes = _codes(self.model, view, windows, store, chosen)
-                clustering = self.discovery(codes, _number(self.facets, codes, self.seed), self.seed)
+                codes = codes_to_cluster(self.model, view, windows, store, chosen)
+                clustering = self.discovery(codes, number_of_facets(self.facets, codes, self.seed), self.seed)
                 words = dict(zip(self.model.synsets, self.model.labels, strict=False))
-                found = _facet_set(
+                found = facet_set_of(
                     unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words
                 )  # fmt: skip
             found = found.with_(timing=timer.seconds)
             found.save(directory)
         subject = UnitSubject(
             self.model, layer.name, unit.index, view.position, windows, found.assignment, found.activations, view.crops,
-            None if view.crops else _known_codes(self.model, store, chosen),
+            None if view.crops else stored_codes(self.model, store, chosen),
         )  # fmt: skip
-        starts = torch.stack([_start(found, facet, windows, self.recipe) for facet in found.facets])
+        starts = torch.stack([start_of(found, facet, windows, self.recipe) for facet in found.facets])
         part = bound_part(self.recipe, subject, len(found))
         return Plan(found, starts, part, windows, directory, timer)
 
@@ -235,7 +237,7 @@ class Experiment:
         rows = np.array([self.source.index_of(id) for id in found.ids])
         windows = self._windows(layer, rows, unit) if plan.windows is None else plan.windows
         with timer("evaluate"):
-            means = torch.stack([_mean(found, facet, windows) for facet in found.facets])
+            means = torch.stack([mean_of(found, facet, windows) for facet in found.facets])
             final = evaluate(
                 found, self.model, layer.name, unit.index, view.position, means,
                 resized(rendering.images, view.size).clamp(0, 1), layer.name if view.crops else self.model.code_layer,
@@ -266,135 +268,7 @@ class Experiment:
         return Judge(self.judge_model, self.machine.device)
 
     def _windows(self, layer: Layer, rows: np.ndarray, unit: Unit) -> Tensor:
-        return _windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
-
-
-def _field(model: TargetModel, layer: str) -> ReceptiveField | None:
-    """Measure the receptive field; None for layers without a map."""
-    pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
-    with torch.inference_mode():
-        is_map = model.activations(pixels, [layer])[layer].ndim == 4
-    return receptive_field(model, layer, beyond=False) if is_map else None
-
-
-def _select(
-    model: TargetModel, unit: Unit, source: ImageSource, store: ActivationStore, selection: Selection, facets: int
-) -> np.ndarray:
-    readable = store.readable()
-    names: list[str] = []
-    if model.is_output(unit.layer):
-        for known in (model.labels, model.synsets):
-            if unit.index < len(known):
-                names.append(known[unit.index])
-    values = store.activations(unit.index)[readable]
-    chosen = readable[selection(values, [source.labels[row] for row in readable], names, facets)]
-    if len(chosen) < facets:
-        raise MfvError(
-            f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
-        )
-    return chosen
-
-
-def _number(facets: int | str, codes: np.ndarray, seed: int) -> int:
-    if isinstance(facets, int):
-        return facets
-    if facets != AUTO:
-        raise MfvError(f"facets={facets}: give a number of at least 1, or {AUTO}")
-    number = facet_count(codes, seed)
-    logger.info("%d facets", number)
-    return number
-
-
-def _windows(
-    model: TargetModel, source: ImageSource, view: View, rows: Sequence[int], store: ActivationStore, index: int
-) -> Tensor:
-    """Return what the network is shown of the unit's images, (n, 3, s, s) uint8."""
-    preprocess = Preprocess(model.input_size, model.resize)
-    windows = []
-    places = store.positions(rows, index)
-    for number, row in enumerate(rows):
-        place = None if places is None else int(places[number])
-        windows.append(to_bytes(view.window(preprocess(source.load(row)), place)))
-    return torch.stack(windows)
-
-
-def _known_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:
-    """Return the codes (n, d) that the store holds of some images, by layer."""
-    known = {model.code_layer: store.codes(rows)}
-    if store.has_middle:
-        known[model.anchor_layer] = store.codes(rows, "middle")
-    return {layer: torch.from_numpy(codes).float() for layer, codes in known.items()}
-
-
-def _codes(model: TargetModel, view: View, windows: Tensor, store: ActivationStore, rows: np.ndarray) -> np.ndarray:
-    """Return the codes to be clustered, (n, d): of the whole images, or of the receptive fields enlarged."""
-    if not view.crops:
-        return store.codes(rows).astype(np.float32)
-    codes = []
-    with torch.inference_mode():
-        for batch in view.seen(windows).split(32):
-            whole = (0, 0, batch.shape[-1], batch.shape[-1])
-            enlarged = torch.stack([crop_resized(crop.float() / 255, whole, model.input_size) for crop in batch])
-            activation = model.activations(enlarged.to(model.mean.device), [model.code_layer])[model.code_layer]
-            codes.append(as_codes(activation).float().cpu().numpy())
-    return np.concatenate(codes)
-
-
-def _facet_set(
-    unit: Unit,
-    source: ImageSource,
-    view: View,
-    windows: Tensor,
-    store: ActivationStore,
-    rows: np.ndarray,
-    clustering: Clustering,
-    exemplar_count: int,
-    words: Mapping[str, str],
-) -> FacetSet:
-    ids = tuple(source.ids[row] for row in rows)
-    grouped = facet_members(clustering)
-    labels = frequent_labels([source.labels[row] for row in rows], [members.tolist() for members in grouped], words)
-    facets, means = [], []
-    for index, members in enumerate(grouped):
-        nearest = exemplars(members, exemplar_count)
-        facets.append(
-            Facet(index, tuple(ids[i] for i in members), tuple(ids[i] for i in nearest), labels=labels[index])
-        )
-        means.append(mean_image(view.seen(windows[nearest]).float() / 255))
-    return FacetSet(
-        unit=unit,
-        facets=tuple(facets),
-        mean_images=torch.stack(means),
-        ids=ids,
-        assignment=clustering.assignment.astype(np.int64),
-        embedding=clustering.embedding.astype(np.float32),
-        activations=store.activations(unit.index)[rows],
-        discovery={
-            "images": len(ids),
-            "facets": len(facets),
-            "receptive_field": _field_json(view),
-            **clustering.details,
-        },
-    )
-
-
-def _field_json(view: View) -> dict[str, int] | None:
-    return {"size": view.field.size, "stride": view.field.stride} if view.field else None
-
-
-def _mean(found: FacetSet, facet: Facet, windows: Tensor) -> Tensor:
-    rows = {id: row for row, id in enumerate(found.ids)}
-    return mean_image(windows[[rows[id] for id in facet.exemplars]].float() / 255)
-
-
-def _start(found: FacetSet, facet: Facet, windows: Tensor, recipe: Recipe) -> Tensor:
-    """Return where a facet's image starts: its mean image, as it is or at natural contrast, or its nearest image."""
-    if recipe.start == "image":
-        return windows[found.ids.index(facet.exemplars[0])].float() / 255
-    mean = _mean(found, facet, windows)
-    if recipe.start == "contrast":
-        return at_natural_contrast(mean, windows[torch.from_numpy(found.assignment == facet.index)])
-    return mean
+        return load_windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
 
 
 def _judge(

@@ -39,12 +39,12 @@ from mfv.memory import keep_freed_memory
 
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "step": steps,
-    "layer": layer,
     "peers": peers,
     "recognize": recognition,
     "extract": extraction,
     "discover": discovery,
     "growth": growth,
+    "layer": layer,
     "command": command,
 }
 

@@ -12,6 +12,7 @@ ONLY = {
     "pytorch_lightning": {
         "activations/collector.py",
         "experiment.py",
+        "jobs.py",
         "processes.py",
         "progress.py",
         "rendering/checkpoint.py",

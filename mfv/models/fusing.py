@@ -16,7 +16,7 @@ RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
 
 
 class RectifiedConv2d(nn.Module):
-    """A frozen convolution with its rectifier: the same numbers, to the bit, as one after the other.
+    """A frozen convolution with its rectifier: the same numbers as one after the other, channels last to the bit.
 
     A rectifier alone does nothing but read and write; where the network is bound by memory, as MobileNetV2 is, it costs
     nearly as much as its convolution. oneDNN applies it while it writes the convolution's output. For the gradient only

@@ -1,0 +1,169 @@
+"""A unit's images: which they are, what the network is shown of them, by what they are clustered, and into what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfv.activations.receptive_field import ReceptiveField, receptive_field
+from mfv.activations.store import ActivationStore
+from mfv.activations.values import as_codes
+from mfv.activations.view import View, to_bytes
+from mfv.data.source import ImageSource
+from mfv.data.transforms import Preprocess, crop_resized
+from mfv.discovery.automatic import facet_count
+from mfv.discovery.facets import exemplars, facet_members, mean_image
+from mfv.discovery.naming import frequent_labels
+from mfv.discovery.selection import Selection
+from mfv.errors import MfvError
+from mfv.models.target import TargetModel
+from mfv.rendering.octave import Recipe
+from mfv.rendering.starts import at_natural_contrast
+from mfv.structures import Clustering, Facet, FacetSet, Unit
+
+AUTO = "auto"
+
+logger = logging.getLogger("mfv")
+
+
+def measured_field(model: TargetModel, layer: str) -> ReceptiveField | None:
+    """Measure the receptive field; None for layers without a map."""
+    pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
+    with torch.inference_mode():
+        is_map = model.activations(pixels, [layer])[layer].ndim == 4
+    return receptive_field(model, layer, beyond=False) if is_map else None
+
+
+def selected_rows(
+    model: TargetModel, unit: Unit, source: ImageSource, store: ActivationStore, selection: Selection, facets: int
+) -> np.ndarray:
+    """Return the rows (n,) in the source of the images that count as the unit's.
+
+    Raises:
+        MfvError: they are fewer than the facets.
+
+    """
+    readable = store.readable()
+    names: list[str] = []
+    if model.is_output(unit.layer):
+        for known in (model.labels, model.synsets):
+            if unit.index < len(known):
+                names.append(known[unit.index])
+    values = store.activations(unit.index)[readable]
+    chosen = readable[selection(values, [source.labels[row] for row in readable], names, facets)]
+    if len(chosen) < facets:
+        raise MfvError(
+            f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
+        )
+    return chosen
+
+
+def number_of_facets(facets: int | str, codes: np.ndarray, seed: int) -> int:
+    """Return how many facets to look for: as many as are asked for, or as the codes tell."""
+    if isinstance(facets, int):
+        return facets
+    if facets != AUTO:
+        raise MfvError(f"facets={facets}: give a number of at least 1, or {AUTO}")
+    number = facet_count(codes, seed)
+    logger.info("%d facets", number)
+    return number
+
+
+def load_windows(
+    model: TargetModel, source: ImageSource, view: View, rows: Sequence[int], store: ActivationStore, index: int
+) -> Tensor:
+    """Return what the network is shown of the unit's images, (n, 3, s, s) uint8."""
+    preprocess = Preprocess(model.input_size, model.resize)
+    windows = []
+    places = store.positions(rows, index)
+    for number, row in enumerate(rows):
+        place = None if places is None else int(places[number])
+        windows.append(to_bytes(view.window(preprocess(source.load(row)), place)))
+    return torch.stack(windows)
+
+
+def stored_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:
+    """Return the codes (n, d) that the store holds of some images, by layer."""
+    known = {model.code_layer: store.codes(rows)}
+    if store.has_middle:
+        known[model.anchor_layer] = store.codes(rows, "middle")
+    return {layer: torch.from_numpy(codes).float() for layer, codes in known.items()}
+
+
+def codes_to_cluster(
+    model: TargetModel, view: View, windows: Tensor, store: ActivationStore, rows: np.ndarray
+) -> np.ndarray:
+    """Return the codes to be clustered, (n, d): of the whole images, or of the receptive fields enlarged."""
+    if not view.crops:
+        return store.codes(rows).astype(np.float32)
+    codes = []
+    with torch.inference_mode():
+        for batch in view.seen(windows).split(32):
+            whole = (0, 0, batch.shape[-1], batch.shape[-1])
+            enlarged = torch.stack([crop_resized(crop.float() / 255, whole, model.input_size) for crop in batch])
+            activation = model.activations(enlarged.to(model.mean.device), [model.code_layer])[model.code_layer]
+            codes.append(as_codes(activation).float().cpu().numpy())
+    return np.concatenate(codes)
+
+
+def facet_set_of(
+    unit: Unit,
+    source: ImageSource,
+    view: View,
+    windows: Tensor,
+    store: ActivationStore,
+    rows: np.ndarray,
+    clustering: Clustering,
+    exemplar_count: int,
+    words: Mapping[str, str],
+) -> FacetSet:
+    """Return the facets that a clustering of the unit's images makes, with their mean images."""
+    ids = tuple(source.ids[row] for row in rows)
+    grouped = facet_members(clustering)
+    labels = frequent_labels([source.labels[row] for row in rows], [members.tolist() for members in grouped], words)
+    facets, means = [], []
+    for index, members in enumerate(grouped):
+        nearest = exemplars(members, exemplar_count)
+        facets.append(
+            Facet(index, tuple(ids[i] for i in members), tuple(ids[i] for i in nearest), labels=labels[index])
+        )
+        means.append(mean_image(view.seen(windows[nearest]).float() / 255))
+    return FacetSet(
+        unit=unit,
+        facets=tuple(facets),
+        mean_images=torch.stack(means),
+        ids=ids,
+        assignment=clustering.assignment.astype(np.int64),
+        embedding=clustering.embedding.astype(np.float32),
+        activations=store.activations(unit.index)[rows],
+        discovery={
+            "images": len(ids),
+            "facets": len(facets),
+            "receptive_field": _field_json(view),
+            **clustering.details,
+        },
+    )
+
+
+def _field_json(view: View) -> dict[str, int] | None:
+    return {"size": view.field.size, "stride": view.field.stride} if view.field else None
+
+
+def mean_of(found: FacetSet, facet: Facet, windows: Tensor) -> Tensor:
+    """Return the mean (3, s, s) in [0, 1] of a facet's exemplars as the network is shown them."""
+    rows = {id: row for row, id in enumerate(found.ids)}
+    return mean_image(windows[[rows[id] for id in facet.exemplars]].float() / 255)
+
+
+def start_of(found: FacetSet, facet: Facet, windows: Tensor, recipe: Recipe) -> Tensor:
+    """Return where a facet's image starts: its mean image, as it is or at natural contrast, or its nearest image."""
+    if recipe.start == "image":
+        return windows[found.ids.index(facet.exemplars[0])].float() / 255
+    mean = mean_of(found, facet, windows)
+    if recipe.start == "contrast":
+        return at_natural_contrast(mean, windows[torch.from_numpy(found.assignment == facet.index)])
+    return mean
