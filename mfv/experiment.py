@@ -100,6 +100,7 @@ class Layer:
     name: str
     view: View  # how its units' images are shown
     store: ActivationStore
+    timer: Timer
 
 
 @dataclass(frozen=True)
@@ -172,14 +173,15 @@ class Experiment:
         machine = self.machine
         layer = self.model.before_activation(layer)
         view = unit_view(measured_field(self.model, layer), self.model.input_size, self.position)
-        with self._timer("collect"):
+        timer = Timer()
+        with timer("collect"):
             store = collect(
                 self.model, layer, self.source, stores,
                 position=self.position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
                 progress=machine.progress,
             )  # fmt: skip
-        return Layer(layer, view, store)
+        return Layer(layer, view, store, timer)
 
     def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
         """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
@@ -245,9 +247,12 @@ class Experiment:
             final = final.with_(images=view.seen(rendering.images))
         if self.judge_model is not None:
             with timer("judge"):
-                final = _judge(final, self.model, self._judge, self.source, view, windows, self.seed).applied(final)
+                verdict = _verdict(
+                    final, self.model, self._second_network, self.source, view, windows, self.seed
+                )  # fmt: skip
+                final = verdict.applied(final)
         earlier = {stage: seconds for stage, seconds in found.timing.items() if stage != "judge"}
-        final = final.with_(timing={**self._timer.seconds, **earlier, **timer.seconds})
+        final = final.with_(timing={**layer.timer.seconds, **earlier, **timer.seconds})
         final.save(plan.directory)
         row_of = {id: row for row, id in enumerate(found.ids)}
         shown = view.seen(windows)
@@ -259,11 +264,7 @@ class Experiment:
         )
 
     @cached_property
-    def _timer(self) -> Timer:
-        return Timer()
-
-    @cached_property
-    def _judge(self) -> Judge:
+    def _second_network(self) -> Judge:
         assert self.judge_model is not None, "only a run with a judge is judged"
         return Judge(self.judge_model, self.machine.device)
 
@@ -271,7 +272,7 @@ class Experiment:
         return load_windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
 
 
-def _judge(
+def _verdict(
     found: FacetSet,
     model: TargetModel,
     judge: Judge,

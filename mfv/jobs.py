@@ -12,12 +12,12 @@ from pytorch_lightning.loggers import Logger
 
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
-from mfv.many import Failure, run_units
 from mfv.reports.index import read_entry, write_index, write_strip
 from mfv.reports.loggers import log_table
 from mfv.reports.report import write_report
 from mfv.reports.summary import summary_table
 from mfv.structures import FacetSet, Unit
+from mfv.waves import Failure, run_units
 
 PAGE = "gallery.html"  # what is written last of a unit: where it is, nothing is left to do
 
@@ -88,7 +88,7 @@ class UnitsJob:
                     logger.error("%s: %s", done.unit, done.message)
                     failures.append(f"{done.unit}: {done.message}")
                 else:
-                    place = self._finish(done)
+                    place = self.finish(done)
                     entries[place] = read_entry(place, self.directory)
                 index()
         logger.info("index          %s", index())
@@ -100,7 +100,8 @@ class UnitsJob:
         """Return a unit's own directory."""
         return self.directory / folder_of(unit.layer) / f"unit_{unit.index:04d}"
 
-    def _finish(self, result: Result) -> Path:
+    def finish(self, result: Result) -> Path:
+        """Write a unit's report and return its directory."""
         unit = result.facet_set.unit
         place = self.place(unit)
         place.mkdir(parents=True, exist_ok=True)

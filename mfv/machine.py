@@ -46,6 +46,12 @@ class Machine:
         return Acceleration(self.precision, self.compile)
 
     @property
+    def processes(self) -> int:
+        """How many work on a stage together, on all machines: one for each device."""
+        on_one = torch.accelerator.device_count() if self.devices == "auto" and self.device.type != "cpu" else 1
+        return self.num_nodes * (int(self.devices) if str(self.devices).isdigit() else on_one)
+
+    @property
     def device(self) -> torch.device:
         """Where what is not rendered or collected is computed."""
         known = torch.accelerator.current_accelerator() if self.accelerator != "cpu" else None

@@ -406,7 +406,7 @@ def test_page_asks_the_network_for_nothing(facet_set):
 def test_what_comes_from_outside_stays_text(facet_set):
     ids = (EVIL + "0", *facet_set.ids[1:])
     facets = (
-        Facet(0, ids[:6], ids[:3]),
+        Facet(0, ids[:6], ids[:3], labels=((EVIL, 4), ("tabby", 2))),
         *facet_set.facets[1:],
     )
     evil = facet_set.with_(
@@ -420,7 +420,9 @@ def test_what_comes_from_outside_stays_text(facet_set):
     assert "src=x" not in {attributes.get("src") for _, attributes in page.tags}
     assert json.loads(page.scripts[0])["ids"][0] == EVIL + "0"
     assert "\u2028" not in page.scripts[0]
-    assert page.text.count("<img src=x onerror=alert(1)>") >= 5
+    assert page.text.count("<img src=x onerror=alert(1)>") >= 6
+    assert f"4 {EVIL}"[:30] in page.text
+    assert "2 tabby" in page.text
 
 
 def test_slider_has_a_few_snapshots_and_always_the_first_and_last(facet_set):

@@ -116,14 +116,16 @@ class Collector(LightningModule):
     def _joined(self, parts: list[Found]) -> Found:
         if not parts:  # no image of the shard is readable: its arrays are as wide as the others' all the same
             side = self.model.input_size
-            parts = [self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device)).none()]
+            one = self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device))
+            positions, middle = (None if each is None else each[:0] for each in (one.positions, one.middle))
+            return Found(one.values[:0], positions, one.codes[:0], middle)
         places = [part.positions for part in parts if part.positions is not None]
-        middle = [part.middle for part in parts if part.middle is not None]
+        middles = [part.middle for part in parts if part.middle is not None]
         return Found(
             torch.cat([part.values for part in parts]),
             torch.cat(places) if places else None,
             torch.cat([part.codes for part in parts]),
-            torch.cat(middle) if middle else None,
+            torch.cat(middles) if middles else None,
         )
 
 
@@ -134,10 +136,6 @@ class Found(NamedTuple):
     positions: Tensor | None  # (b, units)
     codes: Tensor  # (b, d)
     middle: Tensor | None  # (b, d)
-
-    def none(self) -> Found:
-        """Return the same of no image."""
-        return Found(*(None if part is None else part[:0] for part in self))  # type: ignore[arg-type]
 
 
 @dataclass

@@ -142,7 +142,7 @@ def _measure(
         weights = torch.randn(activation.shape[1], generator=generator, dtype=torch.float64)
         middle = (height // 2, width // 2)
         middles.append(_extent(activation, image, weights, middle))
-        if not beyond and middles[-1] == whole:
+        if not beyond and size == model.input_size and middles[-1] == whole:
             return ReceptiveField(size, 0, 0, grid, size)
         if _clipped(middles[-1], size):
             corners = [(0, 0), (height - 1, width - 1)] if size == model.input_size else []

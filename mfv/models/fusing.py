@@ -16,13 +16,14 @@ RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
 
 
 class RectifiedConv2d(nn.Module):
-    """A frozen convolution with its rectifier: the same numbers as one after the other, channels last to the bit.
+    """A frozen convolution with its rectifier: the same numbers, to the bit, as one after the other.
 
     A rectifier alone does nothing but read and write; where the network is bound by memory, as MobileNetV2 is, it costs
     nearly as much as its convolution. oneDNN applies it while it writes the convolution's output. For the gradient only
     that output is kept, not what the convolution was given.
 
-    Elsewhere than in float32 on a CPU (on a GPU, in autocast, while compiling) both run one after the other.
+    Elsewhere than in float32 on a CPU, channels last (on a GPU, in autocast, while compiling), both run one after the
+    other. Channels first oneDNN may have another kernel for the two in one, which sums in another order.
 
     Args:
         convolution: frozen.
@@ -55,6 +56,7 @@ def _one_pass(inputs: Tensor, convolution: nn.Conv2d) -> bool:
         inputs.device.type == "cpu"
         and inputs.dtype == convolution.weight.dtype == torch.float32
         and inputs.ndim == 4
+        and inputs.is_contiguous(memory_format=torch.channels_last)
         and len(inputs) > 0
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
@@ -74,7 +76,6 @@ class _Rectified(torch.autograd.Function):
         )  # fmt: skip
         context.save_for_backward(output)
         context.convolution, context.kind, context.shape = convolution, kind, inputs.shape
-        context.layout = torch.channels_last if _channels_last(inputs) else torch.contiguous_format
         return output
 
     @staticmethod
@@ -84,13 +85,9 @@ class _Rectified(torch.autograd.Function):
         convolution: nn.Conv2d = context.convolution
         _, _, largest = RECTIFIERS[context.kind]
         passed = torch.ops.aten.hardtanh_backward(gradient, output, 0.0, largest)
-        like = torch.empty(context.shape, memory_format=context.layout)  # for its shape: nothing is read of it
+        like = torch.empty(context.shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
         found = torch.ops.aten.convolution_backward(
             passed, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
             list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
         )  # fmt: skip
         return found[0], None, None
-
-
-def _channels_last(tensor: Tensor) -> bool:
-    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()

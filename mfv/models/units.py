@@ -47,14 +47,14 @@ def resolve_unit(model: TargetModel, layer: str, unit: int | str, count: int | N
 
 
 def resolve_units(model: TargetModel, layer: str, unit: int | str | Sequence[int | str]) -> list[Unit]:
-    """Return the units of a layer for what a configuration says: one as `resolve_unit` takes it, or several.
+    """Return the units of a layer that a configuration names, one as `resolve_unit` takes it or several, each once.
 
     Raises:
         MfvError: there is no such layer or unit, or several classes have the name (`LayerUnits.index`).
 
     """
     count = unit_count(model, layer)
-    return [resolve_unit(model, layer, each, count) for each in unit_names(unit, count)]
+    return list(dict.fromkeys(resolve_unit(model, layer, each, count) for each in unit_names(unit, count)))
 
 
 def _class_layer(model: TargetModel) -> str:

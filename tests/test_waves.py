@@ -15,10 +15,9 @@ from torch import Tensor
 from mfv.data import PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
-from mfv.experiment import Experiment
+from mfv.experiment import Experiment, Layer, Plan, Result
 from mfv.jobs import UnitsJob, is_done, of_one, run_unit
 from mfv.machine import Machine
-from mfv.many import WAVES, Failure, run_units
 from mfv.models.choice import layer_names, names_several, unit_names
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
@@ -28,8 +27,10 @@ from mfv.parameterizations import FixedMagnitude, Parameterization, Pixels
 from mfv.regularizers import PatchPrior, RandomAffine, TVProx
 from mfv.rendering import Octave, Recipe, UnitSubject, bound_part, render, render_units
 from mfv.rendering.parts import Parts, UnitPart
+from mfv.rendering.rendering import Rendering
 from mfv.reports.index import Entry, index_page
 from mfv.structures import Clustering, FacetSet, Unit
+from mfv.waves import WAVES, Failure, images_of_a_wave, run_units
 
 LAYER = "features.16"
 SIZES = (3, 1, 2)  # facets of three units
@@ -200,8 +201,10 @@ def test_a_job_broken_off_among_its_reports_does_the_rest(
     asked = UnitsJob(experiment(model, photos), tmp_path, whole / "store")
     layer = asked.experiment.collect(LAYER, whole / "store")
     results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done)
-    asked._finish(next(results))  # type: ignore[arg-type]
-    results.close()  # type: ignore[attr-defined]
+    first = next(results)
+    assert isinstance(first, Result)
+    asked.finish(first)
+    del results
     assert [is_done(asked.place(unit)) for unit in units] == [True, False, False]
 
     def forbidden(*args: object, **keywords: object) -> None:
@@ -218,13 +221,13 @@ def test_a_job_broken_off_among_its_reports_does_the_rest(
 def test_waves_are_full_and_change_nothing(
     model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfv.many.ON_CPU", 3)  # two units of two facets, then one
+    monkeypatch.setattr("mfv.waves.ON_CPU", 3)  # two units of two facets, then one
     sizes = []
     story = Experiment.render
 
-    def spy(self: Experiment, layer: object, plans: list, directory: Path) -> object:
+    def spy(self: Experiment, layer: Layer, plans: list[Plan], directory: Path) -> list[Rendering]:
         sizes.append([plan.found.unit.index for plan in plans])
-        return story(self, layer, plans, directory)  # type: ignore[arg-type]
+        return story(self, layer, plans, directory)
 
     monkeypatch.setattr(Experiment, "render", spy)
     units = resolve_units(model, LAYER, "3-5")
@@ -284,6 +287,19 @@ def test_units_are_named_by_number_span_list_and_all() -> None:
         False,
     ]
     assert names_several(["conv1"], 3)
+
+
+def test_a_unit_that_is_named_twice_is_done_once(model: TargetModel) -> None:
+    assert [unit.index for unit in resolve_units(model, LAYER, [3, "3", "2-3"])] == [3, 2]
+
+
+def test_a_wave_has_enough_images_for_all_processes(model: TargetModel, photos: PhotoCrops) -> None:
+    for machine, images in (
+        (Machine(accelerator="cpu"), 64),
+        (Machine(accelerator="cpu", devices="auto"), 64),
+        (Machine(accelerator="cpu", devices=4, num_nodes=2), 512),
+    ):
+        assert images_of_a_wave(dataclasses.replace(experiment(model, photos), machine=machine)) == images
 
 
 def test_the_command_of_one_unit() -> None:

@@ -53,11 +53,17 @@ def run_units(
 
     """
     for folder in sorted((directory / WAVES).glob("*")):
-        yield from _begun(experiment, layer, units, folder, place, is_done)
+        listed = _listed(folder, units)
+        left = [unit for unit in listed if not is_done(place(unit))]
+        if left:
+            plans = [experiment.discover(layer, unit, place(unit)).lighter() for unit in listed]
+            yield from _wave(experiment, layer, plans, left, folder)
+        else:
+            shutil.rmtree(folder)
     waiting = [unit for unit in units if not is_done(place(unit))]
     most = images_of_a_wave(experiment)
     while waiting:
-        plans: list[Plan] = []
+        plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
             unit = waiting.pop(0)
             logger.info("%s", unit)
@@ -75,31 +81,19 @@ def run_units(
 def images_of_a_wave(experiment: Experiment) -> int:
     """Return how many images are rendered together, at least: enough for full batches on all processes."""
     machine = experiment.machine
-    devices = machine.devices if isinstance(machine.devices, int) else 1
-    return (ON_CPU if machine.device.type == "cpu" else ON_GPU) * devices * machine.num_nodes
+    return (ON_CPU if machine.device.type == "cpu" else ON_GPU) * machine.processes
 
 
-def _begun(
-    experiment: Experiment,
-    layer: Layer,
-    units: Sequence[Unit],
-    folder: Path,
-    place: Callable[[Unit], Path],
-    is_done: Callable[[Path], bool],
-) -> Iterator[Result | Failure]:
-    """Finish a wave that an earlier job began."""
+def _listed(folder: Path, units: Sequence[Unit]) -> list[Unit]:
+    """Return the units of a wave that was begun; none where it was broken off before they were written down.
+
+    Nor where units are among them that are not asked for now.
+    """
     known = {unit.index: unit for unit in units}
     try:
-        listed = [known[index] for index in json.loads((folder / LISTED).read_text(encoding="utf-8"))]
-    except (OSError, ValueError, KeyError):  # broken off before it was written, or of units that are not asked for now
-        shutil.rmtree(folder)
-        return
-    left = [unit for unit in listed if not is_done(place(unit))]
-    if left:
-        plans = [experiment.discover(layer, unit, place(unit)).lighter() for unit in listed]
-        yield from _wave(experiment, layer, plans, left, folder)
-    else:
-        shutil.rmtree(folder)
+        return [known[index] for index in json.loads((folder / LISTED).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def _wave(
