@@ -1,4 +1,4 @@
-"""A convolution with its rectifier gives the bits, and the gradient, of one after the other."""
+"""A chain of convolutions and rectifiers gives the bits, and the gradient, of one after the other."""
 
 import copy
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mfv.models.fusing import RectifiedConv2d, fits
-from mfv.models.preparation import prepare, rectifiable
+from mfv.models.fusing import ConvolutionChain, fits
+from mfv.models.preparation import chainable, prepare
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 
@@ -40,16 +40,42 @@ def test_the_bits_are_those_of_one_after_the_other(settings, layout: torch.memor
     convolution = frozen(nn.Conv2d(8, 16, **settings)).to(memory_format=layout)
     pixels = (10 * torch.randn(3, 8, 19, 17)).contiguous(memory_format=layout)
     expected, gradient = value_and_gradient(nn.Sequential(convolution, rectifier), pixels)
-    given, own = value_and_gradient(RectifiedConv2d(convolution, rectifier), pixels)
+    given, own = value_and_gradient(ConvolutionChain(convolution, rectifier), pixels)
     assert 0 < (expected == 0).float().mean() < 1
     assert torch.equal(given, expected)
     assert torch.equal(own, gradient)
 
 
+def test_a_chain_is_all_of_its_convolutions_one_after_the_other() -> None:
+    torch.manual_seed(0)
+    expand, project = frozen(nn.Conv2d(8, 24, 1)), frozen(nn.Conv2d(24, 6, 1))
+    middle = frozen(nn.Conv2d(24, 24, 3, stride=2, padding=1, groups=24, bias=False))
+    modules = [expand, nn.ReLU6(), middle, nn.ReLU(), project]
+    pixels = (10 * torch.randn(3, 8, 19, 17)).contiguous(memory_format=torch.channels_last)
+    for length in (2, 3, 4, 5):
+        some = [module.to(memory_format=torch.channels_last) for module in modules[:length]]
+        expected, gradient = value_and_gradient(nn.Sequential(*some), pixels)
+        given, own = value_and_gradient(ConvolutionChain(*some), pixels)
+        assert torch.equal(given, expected), length
+        assert torch.equal(own, gradient), length
+
+
+def test_a_gradient_that_others_hold_is_not_changed() -> None:
+    torch.manual_seed(0)
+    chain = ConvolutionChain(*(part for _ in range(2) for part in (frozen(nn.Conv2d(4, 4, 1)), nn.ReLU())))
+    leaf = torch.randn(2, 4, 9, 9).contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    value = chain(leaf)
+    weights = torch.randn(value.shape).contiguous(memory_format=torch.channels_last)
+    before = weights.clone()
+    (first,) = torch.autograd.grad(value, leaf, weights, retain_graph=True)
+    assert torch.equal(weights, before)
+    assert torch.equal(torch.autograd.grad(value, leaf, weights)[0], first)
+
+
 def test_it_runs_one_after_the_other_where_that_is_all_there_is() -> None:
     torch.manual_seed(0)
     convolution, rectifier = frozen(nn.Conv2d(3, 4, 3)), nn.ReLU()
-    fused, pixels = RectifiedConv2d(convolution, rectifier), torch.randn(2, 3, 9, 9)
+    fused, pixels = ConvolutionChain(convolution, rectifier), torch.randn(2, 3, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fused(pixels), rectifier(convolution(pixels)))
     assert fused(pixels[:0]).shape == (0, 4, 7, 7)
@@ -59,14 +85,17 @@ def test_it_runs_one_after_the_other_where_that_is_all_there_is() -> None:
 
 def test_what_does_not_fit_stays_apart() -> None:
     assert fits(frozen(nn.Conv2d(3, 4, 3)), nn.ReLU6())
+    assert fits(nn.ReLU6(), frozen(nn.Conv2d(3, 4, 3)))
     for convolution, rectifier in (
         (nn.Conv2d(3, 4, 3), nn.ReLU()),  # not frozen: its weights would get no gradient
         (frozen(nn.Conv2d(3, 4, 3, padding="same")), nn.ReLU()),
         (frozen(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), nn.ReLU()),
         (frozen(nn.Conv2d(3, 4, 3)), nn.LeakyReLU()),
         (nn.Linear(3, 4), nn.ReLU()),
+        (frozen(nn.Conv2d(3, 4, 3)), frozen(nn.Conv2d(4, 4, 3))),
     ):
         assert not fits(convolution, rectifier)
+        assert not fits(rectifier, convolution)
 
 
 class Branching(nn.Module):
@@ -86,7 +115,7 @@ class Branching(nn.Module):
 def test_it_is_found_where_nothing_else_looks_at_the_convolution() -> None:
     torch.manual_seed(0)
     model = TargetModel(Branching(), input_size=16)
-    assert rectifiable(model.network) == [("plain", "relu"), ("far", "between", "relu_far")]
+    assert chainable(model.network) == [("plain", "relu"), ("relu", "forked"), ("far", "between", "relu_far")]
     pixels = torch.rand(2, 3, 16, 16)
     for layers in (["plain"], ["relu:in"], ["relu"], ["between"], ["far"], ["relu_far"], ["forked"]):
         expected, given = (each.activations(pixels, layers)[layers[0]] for each in (model, prepare(model, layers)))
@@ -94,16 +123,34 @@ def test_it_is_found_where_nothing_else_looks_at_the_convolution() -> None:
     assert isinstance(prepare(model, ["between"]).network.far, nn.Conv2d)
 
 
+def test_a_part_of_the_network_that_is_asked_for_ends_where_it_ended() -> None:
+    torch.manual_seed(0)
+    inner = [nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)) for _ in range(2)]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), inner[0], nn.ReLU(), inner[1], nn.Flatten())
+    model = TargetModel(network, input_size=16)
+    pixels = torch.rand(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    for layer in ("2", "2:in", "3", "4:in", "4", "2.1"):
+        prepared = prepare(model, [layer])
+        assert torch.equal(prepared.activations(pixels, [layer])[layer], model.activations(pixels, [layer])[layer]), (
+            layer
+        )
+    assert chains_of(prepare(model)) == [9]  # all of it
+    assert chains_of(prepare(model, ["2"])) == [2, 3, 3]  # nothing across the border of what is asked for
+
+
+def chains_of(model: TargetModel) -> list[int]:
+    return [len(module) for module in model.network.modules() if isinstance(module, ConvolutionChain)]
+
+
 def test_the_real_network_keeps_its_bits_but_for_the_folding() -> None:
     model = torchvision_model("mobilenet_v2")
     prepared = prepare(model, keep=["features.18.0"])
-    fused = [module for module in prepared.network.modules() if isinstance(module, RectifiedConv2d)]
-    assert len(fused) == 34  # all its rectifiers but the one behind features.18.0
+    assert chains_of(prepared) == [5] * 17  # the stem and the first block, then a chain for each block
     apart = copy.deepcopy(prepared)
     for module in list(apart.network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, RectifiedConv2d):
-                setattr(module, name, nn.Sequential(child.convolution, child.rectifier))
+            if isinstance(child, ConvolutionChain):
+                setattr(module, name, nn.Sequential(*child))
     pixels = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     one, other = (value_and_gradient(each.network, pixels) for each in (apart, prepared))

@@ -39,6 +39,12 @@ def unit_values(activation: Tensor, position: Position | None = None) -> tuple[T
     raise MfvError(f"an activation {_shape(activation)} is none of (n, units), (n, C, H, W) and (n, tokens, units)")
 
 
+def unit_value(activation: Tensor, index: int, position: Position | None = None) -> Tensor:
+    """Return one unit's value on every image (n,), as `unit_values` gives it, without reading the others'."""
+    own = activation.narrow(2 if activation.ndim == 3 else 1, index, 1)
+    return unit_values(own, position)[0][:, 0]
+
+
 def _map_values(activation: Tensor, position: Position | None) -> tuple[Tensor, Tensor | None]:
     height, width = activation.shape[2:]
     place = _coordinates(position)

@@ -1,4 +1,4 @@
-"""A convolution and the rectifier behind it in one pass over memory, on CPUs."""
+"""Convolutions and the rectifiers behind them in fewer passes over memory, on CPUs."""
 
 from __future__ import annotations
 
@@ -15,79 +15,110 @@ RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
 }
 
 
-class RectifiedConv2d(nn.Module):
-    """A frozen convolution with its rectifier: the same numbers, to the bit, as one after the other.
+class ConvolutionChain(nn.Sequential):
+    """Frozen convolutions with their rectifiers, one behind the other: the same numbers, to the bit, in fewer passes.
 
     A rectifier alone does nothing but read and write; where the network is bound by memory, as MobileNetV2 is, it costs
     nearly as much as its convolution. oneDNN applies it while it writes the convolution's output. For the gradient only
-    that output is kept, not what the convolution was given.
+    the rectifiers' outputs are kept, not what the convolutions were given; and on the way back a rectifier changes in
+    place what the convolution behind it has just written.
 
-    Elsewhere than in float32 on a CPU, channels last (on a GPU, in autocast, while compiling), both run one after the
+    Elsewhere than in float32 on a CPU, channels last (on a GPU, in autocast, while compiling), all run one after the
     other. Channels first oneDNN may have another kernel for the two in one, which sums in another order.
 
     Args:
-        convolution: frozen.
-        rectifier: one of `RECTIFIERS`.
+        *modules: frozen convolutions, each with one of the `RECTIFIERS` behind it; behind the last there may be none.
 
     """
 
-    def __init__(self, convolution: nn.Conv2d, rectifier: nn.Module):
-        super().__init__()
-        self.convolution, self.rectifier = convolution, rectifier
+    def __init__(self, *modules: nn.Module):
+        super().__init__(*modules)
+        behind = [*self, None]
+        self._steps = [
+            (number, type(after) if _is_rectifier(after) else None)
+            for number, (module, after) in enumerate(zip(self, behind[1:], strict=True))
+            if isinstance(module, nn.Conv2d)
+        ]
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return max(0, W ∗ inputs + b), of a ReLU6 at most 6, for inputs (n, C, H, W)."""
-        if not _one_pass(inputs, self.convolution):
-            return self.rectifier(self.convolution(inputs))
-        return _Rectified.apply(inputs, self.convolution, type(self.rectifier))
+    @property
+    def steps(self) -> list[tuple[nn.Conv2d, type[nn.Module] | None]]:
+        """The convolutions, each with its rectifier's kind."""
+        return [(self[number], kind) for number, kind in self._steps]  # type: ignore[misc]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the last one's output for an input (n, C, H, W)."""
+        return _Chain.apply(input, self) if self._in_few_passes(input) else super().forward(input)
+
+    def _in_few_passes(self, given: Tensor) -> bool:
+        return bool(
+            given.device.type == "cpu"
+            and given.dtype == self.steps[0][0].weight.dtype == torch.float32
+            and given.ndim == 4
+            and given.is_contiguous(memory_format=torch.channels_last)
+            and len(given) > 0
+            and torch.backends.mkldnn.is_available()
+            and torch.backends.mkldnn.enabled
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )
 
 
-def fits(convolution: nn.Module, rectifier: nn.Module) -> bool:
-    """Say whether two modules, one behind the other, can be one pass."""
-    if not isinstance(convolution, nn.Conv2d) or type(rectifier) not in RECTIFIERS:
-        return False
-    plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
-    frozen = not convolution.weight.requires_grad
-    return bool(plain and frozen and not isinstance(convolution.padding, str))
-
-
-def _one_pass(inputs: Tensor, convolution: nn.Conv2d) -> bool:
-    return bool(
-        inputs.device.type == "cpu"
-        and inputs.dtype == convolution.weight.dtype == torch.float32
-        and inputs.ndim == 4
-        and inputs.is_contiguous(memory_format=torch.channels_last)
-        and len(inputs) > 0
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+def fits(first: nn.Module, last: nn.Module) -> bool:
+    """Say whether a chain can go on from one module to the next: a convolution and its rectifier, or the reverse."""
+    return (_is_frozen_convolution(first) and _is_rectifier(last)) or (
+        _is_rectifier(first) and _is_frozen_convolution(last)
     )
 
 
-class _Rectified(torch.autograd.Function):
+def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
+    """Return the chain of a convolution, or a chain, and what comes behind it; None where there is no convolution."""
+    modules = list(first) if isinstance(first, ConvolutionChain) else [first]
+    return ConvolutionChain(*modules, last) if _is_frozen_convolution(modules[0]) else None
+
+
+def _is_rectifier(module: nn.Module | None) -> bool:
+    return type(module) in RECTIFIERS
+
+
+def _is_frozen_convolution(module: nn.Module) -> bool:
+    if type(module) is not nn.Conv2d or module.weight.requires_grad:
+        return False
+    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+class _Chain(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, inputs: Tensor, convolution: nn.Conv2d, kind: type[nn.Module]) -> Tensor:
-        name, limits, _ = RECTIFIERS[kind]
-        given = convolution.weight, convolution.bias
-        places = list(convolution.padding), list(convolution.stride), list(convolution.dilation)
-        output = torch.ops.mkldnn._convolution_pointwise(
-            inputs, *given, *places, convolution.groups, name, limits, ""
-        )  # fmt: skip
-        context.save_for_backward(output)
-        context.convolution, context.kind, context.shape = convolution, kind, inputs.shape
-        return output
+    def forward(context: Any, given: Tensor, chain: ConvolutionChain) -> Tensor:
+        shapes, rectified = [], []
+        for convolution, kind in chain.steps:
+            name, limits, _ = RECTIFIERS[kind] if kind else ("none", [], 0.0)
+            weights = convolution.weight, convolution.bias
+            places = list(convolution.padding), list(convolution.stride), list(convolution.dilation)
+            shapes.append(given.shape)
+            given = torch.ops.mkldnn._convolution_pointwise(
+                given, *weights, *places, convolution.groups, name, limits, ""
+            )  # fmt: skip
+            if kind and context.needs_input_grad[0]:
+                rectified.append(given)
+        context.save_for_backward(*rectified)
+        context.steps, context.shapes = chain.steps, shapes
+        return given
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (output,) = context.saved_tensors
-        convolution: nn.Conv2d = context.convolution
-        _, _, largest = RECTIFIERS[context.kind]
-        passed = torch.ops.aten.hardtanh_backward(gradient, output, 0.0, largest)
-        like = torch.empty(context.shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
-        found = torch.ops.aten.convolution_backward(
-            passed, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
-            list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
-        )  # fmt: skip
-        return found[0], None, None
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        rectified, last = list(context.saved_tensors), context.steps[-1]
+        for step, shape in zip(reversed(context.steps), reversed(context.shapes), strict=True):
+            convolution, kind = step
+            if kind:
+                limits = gradient, rectified.pop(), 0.0, RECTIFIERS[kind][2]
+                if step is last:  # not ours: others may still read it
+                    gradient = torch.ops.aten.hardtanh_backward(*limits)
+                else:
+                    torch.ops.aten.hardtanh_backward.grad_input(*limits, grad_input=gradient)
+            like = torch.empty(shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
+            gradient = torch.ops.aten.convolution_backward(
+                gradient, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
+                list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
+            )[0]  # fmt: skip
+        return gradient, None

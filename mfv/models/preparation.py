@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mfv.models.fusing import RectifiedConv2d, fits
+from mfv.models.fusing import chained, fits
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.target import TargetModel
 
@@ -27,19 +27,18 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     """Return a copy to work with: the same function, with batch norms folded and linear layers row by row.
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
-    it can take over, and a rectifier behind a convolution need not be a pass of its own (`RectifiedConv2d`).
-    The convolution then gives what the batch norm or the rectifier gave, so pairs of which a layer in
-    `keep` is a part stay as they are. What changes the network's function is undone.
+    it can take over, and convolutions with their rectifiers run as a chain (`ConvolutionChain`). A convolution then
+    gives what the batch norm, or the chain's end, gave: what a layer in `keep` would notice stays as it is. What
+    changes the network's function is undone.
     """
     kept = {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)}
     prepared = copy.deepcopy(model)
-    changed = 0
-    for find, join in ((foldable, fold), (rectifiable, rectify)):
-        chains = [chain for chain in find(prepared.network) if not kept & set(chain)]
-        for first, *_, last in chains:
-            join(prepared.network, first, last)
-        changed += len(chains)
-    if changed and not same_function(model, prepared):
+    norms = [pair for pair in foldable(prepared.network) if not noticed(pair, kept)]
+    for convolution, *_, norm in norms:
+        fold(prepared.network, convolution, norm)
+    pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
+    chain(prepared.network, pairs)
+    if (norms or pairs) and not same_function(model, prepared):
         prepared = copy.deepcopy(model)
     for module in list(prepared.network.modules()):
         for name, child in module.named_children():
@@ -50,12 +49,18 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
 
 def foldable(network: nn.Module) -> list[tuple[str, ...]]:
     """Return the names of each convolution that feeds a batch norm and nothing else, with that batch norm's."""
-    return _chains(network, _is_norm_of)
+    return _pairs(network, _is_norm_of)
 
 
-def rectifiable(network: nn.Module) -> list[tuple[str, ...]]:
-    """Return the names of each convolution that feeds a rectifier and nothing else, with that rectifier's."""
-    return _chains(network, fits)
+def chainable(network: nn.Module) -> list[tuple[str, ...]]:
+    """Return the names of convolutions and rectifiers, in either order, of which one feeds only the other."""
+    return _pairs(network, fits)
+
+
+def noticed(pair: tuple[str, ...], kept: Collection[str]) -> bool:
+    """Say whether joining two modules changes what a layer gives or takes: one of them, or one that holds one only."""
+    within = ([f"{name}.".startswith(f"{layer}.") for name in pair] for layer in kept)
+    return bool(set(kept) & set(pair)) or any(any(inside) and not all(inside) for inside in within)
 
 
 def fold(network: nn.Module, convolution: str, norm: str) -> None:
@@ -68,12 +73,16 @@ def fold(network: nn.Module, convolution: str, norm: str) -> None:
     replace(network, norm, rest)
 
 
-def rectify(network: nn.Module, convolution: str, rectifier: str) -> None:
-    """Give a convolution its rectifier; in the rectifier's place stays nothing."""
-    given, after = network.get_submodule(convolution), network.get_submodule(rectifier)
-    assert isinstance(given, nn.Conv2d)
-    replace(network, convolution, RectifiedConv2d(given, after))
-    replace(network, rectifier, nn.Identity())
+def chain(network: nn.Module, pairs: Iterable[tuple[str, ...]]) -> None:
+    """Join convolutions and rectifiers, in the network's order, each chain in its first one's place."""
+    heads: dict[str, str] = {}  # of the chain that a module went into
+    for first, *_, last in pairs:
+        head = heads.get(first, first)
+        joined = chained(network.get_submodule(head), network.get_submodule(last))
+        if joined is not None:
+            replace(network, head, joined)
+            replace(network, last, nn.Identity())
+            heads[last] = head
 
 
 def replace(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -100,7 +109,7 @@ def _is_norm_of(convolution: nn.Module, norm: nn.Module) -> bool:
     return type(norm) is nn.BatchNorm2d or (type(norm).__name__ == "BatchNormAct2d" and parts.keys() >= set(REST))
 
 
-def _chains(network: nn.Module, fit: Callable[[nn.Module, nn.Module], bool]) -> list[tuple[str, ...]]:
+def _pairs(network: nn.Module, fit: Callable[[nn.Module, nn.Module], bool]) -> list[tuple[str, ...]]:
     """Return the names of modules of which one feeds the other, and nothing else, with the identities between them.
 
     Where the network's forward pass can be traced, wherever they stand; else in a Sequential.

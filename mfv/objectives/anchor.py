@@ -73,10 +73,9 @@ class FacetAnchor(Objective):
     def _value(self, codes: Tensor, facets: Tensor) -> Tensor:
         """Return the uncapped value (n,) of codes (n, d)."""
         direction = F.normalize(codes - self.origin, dim=1)
-        own = (direction * self.directions[facets]).sum(1)
         if not self.rivals or len(self.directions) < 2:
-            return own
+            return (direction * self.directions[facets]).sum(1)
         cosines = (direction[:, None] * self.directions).sum(2)  # a sum of products: the same bits in any batch
-        numbers = torch.arange(len(self.directions), device=facets.device)
-        others = cosines.masked_fill(facets[:, None] == numbers, -torch.inf)
+        own = cosines.gather(1, facets[:, None])[:, 0]
+        others = cosines.scatter(1, facets[:, None], -torch.inf)
         return own - self.rivals * TEMPERATURE * torch.logsumexp(others / TEMPERATURE, 1)

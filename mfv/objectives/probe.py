@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfv.activations.values import as_codes, unit_values
+from mfv.activations.values import as_codes, unit_value
 from mfv.objectives.base import Objective, Subject
 
 _DECAY = 1e-2  # of the probe's weights; the codes are standardized
@@ -49,7 +49,7 @@ class FacetProbe(Objective):
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the value with its facet's share (n,)."""
         lower = activations[self.layer]
-        value = unit_values(activations[self.layers[0]], self.position)[0][:, self.index]
+        value = unit_value(activations[self.layers[0]], self.index, self.position)
         (slope,) = torch.autograd.grad(value.sum(), lower, retain_graph=True)
         share = as_codes(lower * slope.detach())
         places = lower[0].numel() / share.shape[1]  # `as_codes` takes a mean over the map: back to the sum

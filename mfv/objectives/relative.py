@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mfv.activations.values import unit_values
+from mfv.activations.values import unit_value
 from mfv.objectives.base import Objective, Subject
 
 
@@ -30,4 +30,4 @@ class RelativeActivation(Objective):
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the relative value (n,)."""
-        return unit_values(activations[self.layers[0]], self.position)[0][:, self.index] / self.largest
+        return unit_value(activations[self.layers[0]], self.index, self.position) / self.largest

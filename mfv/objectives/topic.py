@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mfv.activations.values import unit_values
+from mfv.activations.values import unit_value
 from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
@@ -65,7 +65,7 @@ class TopicActivation(Objective):
         """Return the topic's contribution (n,)."""
         layer, codes_layer = self.layers
         codes = activations[codes_layer]
-        value = unit_values(activations[layer], self.position)[0][:, self.index]
+        value = unit_value(activations[layer], self.index, self.position)
         (slope,) = torch.autograd.grad(value.sum(), codes, retain_graph=True)
         shape = {2: (-1,), 3: (1, -1), 4: (-1, 1, 1)}[codes.ndim]  # neurons, tokens, a map
         return (codes * slope * self.topics[facets].unflatten(1, shape)).flatten(1).sum(1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mfv.activations.values import unit_values
+from mfv.activations.values import unit_value
 from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
@@ -56,7 +56,7 @@ class UnitActivation(Objective):
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the (capped) value (n,)."""
-        value = unit_values(activations[self.layers[0]], self.position)[0][:, self.index]
+        value = unit_value(activations[self.layers[0]], self.index, self.position)
         if self.percentile is not None:
             value = saturated(value, self.cap[facets], self.beyond)
         return value / self.spread

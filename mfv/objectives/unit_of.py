@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mfv.activations.values import unit_values
+from mfv.activations.values import unit_value
 from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 
@@ -36,4 +36,4 @@ class UnitOf(Objective):
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the unit's value (n,)."""
-        return unit_values(activations[self.layer], self.position)[0][:, self.index]
+        return unit_value(activations[self.layer], self.index, self.position)

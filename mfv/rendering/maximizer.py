@@ -179,6 +179,9 @@ class ActivationMaximizer(nn.Module):
         window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
         for number in projecting:
             window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
+        if image is canvas and window.shape == canvas.shape:  # pixels, all of them in view
+            torch.clamp(window, 0, 1, out=canvas)
+            return
         canvas.copy_(self._encoded(paste(image, window.clamp(0, 1), moment.offsets), moment.rows))
 
     def _average(self, step: int) -> None:
@@ -259,8 +262,11 @@ class ActivationMaximizer(nn.Module):
         octave = self.recipe.octaves[index]
         size = (self.input_size, self.input_size)
         room = octave.canvas_size(self.input_size) - self.input_size
-        draws = self._randomness.normal("jitter", 2, step, self.canvas.device)[rows]
-        offsets = window_offsets(draws, (room, room), octave.jitter)
+        if room:
+            draws = self._randomness.normal("jitter", 2, step, self.canvas.device)[rows]
+            offsets = window_offsets(draws, (room, room), octave.jitter)
+        else:
+            offsets = torch.zeros(len(self.facets[rows]), 2, dtype=torch.long, device=self.canvas.device)
         return _Present(self, index, iteration, step, size, offsets, rows)
 
 

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks.bench import ROOT, Bench, Row, timed, twice
+from benchmarks.bench import ROOT, TURN, Bench, Row, repeated, timed
 from benchmarks.clustering import clustered
 from benchmarks.step import Loop, bare_gradient, thinned
 from mfv.discovery.kmeans import kmeans
@@ -19,7 +19,7 @@ def growth(bench: Bench) -> list[Row]:
     size = bench.model.input_size
     jobs = [("step", count, size) for count in (1, 10, 30, 100)]
     jobs += [("step", bench.images, side) for side in (128, 448)]
-    jobs += [("steps", count, size) for count in (25, 50, 100)]
+    jobs += [("steps", count, size) for count in (24, 48, 96)]
     jobs += [("kmeans", count, 1280) for count in (1000, 5000, 50000)]
     names = {"step": "step, {} facets of {} px", "steps": "{} steps of {} px", "kmeans": "k-means, {:,} codes × {:,}"}
     rows = []
@@ -55,10 +55,10 @@ def only(bench: Bench, kind: str, count: int, width: int) -> dict[str, float | N
         before = peak_memory()
         seconds = timed(lambda: kmeans(codes, 10, 0)) / count
         return {"seconds": seconds, "ratio": None, "before": before, "peak": peak_memory()}
-    images, steps = (count, 10) if kind == "step" else (bench.images, count)
+    images, steps = (count, 3 * TURN) if kind == "step" else (bench.images, count)
     loop = Loop(bench, thinned(bench.recipe("fast"), steps), images, width)
     before = peak_memory()
-    turns = [timed(twice(loop)) / 2 for _ in range(steps // 2)]
+    turns = [repeated(loop) for _ in range(steps // TURN)]
     peak = peak_memory()
     bare = bare_gradient(bench, 10)
     bare()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.bench import Bench, Row, timed, twice
+from benchmarks.bench import TURN, Bench, Row, repeated, timed
 from mfv.models.preparation import prepare
 from mfv.rendering import Recipe, render
 
@@ -18,12 +18,12 @@ PRESETS = (
 
 
 def steps(bench: Bench) -> list[Row]:
-    """Time steps of every preset, two at a time, in turn with the bare gradient.
+    """Time steps of every preset, six at a time, in turn with the bare gradient.
 
     The recipes are thinned, all octaves in proportion.
     """
     bare = bare_gradient(bench, bench.images)
-    loops = {preset: Loop(bench, thinned(bench.recipe(preset), 5 * bench.rounds)) for preset in PRESETS}
+    loops = {preset: Loop(bench, thinned(bench.recipe(preset), TURN * bench.rounds)) for preset in PRESETS}
     for _ in range(3):
         bare()
     seconds: dict[str, list[tuple[int, float, float]]] = {preset: [] for preset in loops}
@@ -31,8 +31,8 @@ def steps(bench: Bench) -> list[Row]:
         for preset, loop in loops.items():
             if not loop.finished:
                 octave = loop.maximizer.recipe.place(loop.done)[0]
-                base = timed(twice(bare)) / 2
-                seconds[preset].append((octave, base, timed(twice(loop)) / 2))
+                base = repeated(bare)
+                seconds[preset].append((octave, base, repeated(loop)))
     rows = []
     for preset, measured in seconds.items():
         recipe = bench.recipe(preset)
@@ -99,9 +99,11 @@ class Loop:
 
 
 def thinned(recipe: Recipe, steps: int) -> Recipe:
-    """Return the recipe with about so many steps, an even number in each octave."""
-    share = min(1.0, steps / recipe.steps)
+    """Return the recipe with about so many steps, whole turns of them in each octave."""
+    if steps >= recipe.steps:
+        return recipe
+    share = steps / recipe.steps
     octaves = [
-        replace(octave, iterations=2 * max(2, round(share * octave.iterations / 2))) for octave in recipe.octaves
+        replace(octave, iterations=TURN * max(1, round(share * octave.iterations / TURN))) for octave in recipe.octaves
     ]
     return replace(recipe, octaves=tuple(octaves))
