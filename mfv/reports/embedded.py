@@ -8,7 +8,7 @@ from typing import TypeVar
 from PIL import Image
 from torch import Tensor
 
-from mfv.reports.images import data_uri, square, thumbnail_data_uri
+from mfv.reports.images import data_uri, in_threads, square, thumbnail_data_uri
 
 Picture = Tensor | Image.Image
 Rung = tuple[int, int]  # pixels a side, quality (1–100)
@@ -30,7 +30,7 @@ def embed(pictures: Sequence[Picture], budget: int, ladder: Sequence[Rung]) -> l
     """Return the pictures as data URIs at the first rung within `budget` bytes, or else the last."""
 
     def encode(size: int, quality: int) -> list[str]:
-        return [thumbnail_data_uri(picture, size, quality) for picture in pictures]
+        return in_threads(lambda picture: thumbnail_data_uri(picture, size, quality), pictures)
 
     return _first_within(encode, lambda uris: sum(map(len, uris)), budget, ladder, len(pictures))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.curves import write_curves
 from mfv.reports.gallery import gallery
-from mfv.reports.images import save_png
+from mfv.reports.images import in_threads, save_png
 from mfv.structures import FacetSet
 
 
@@ -39,9 +39,11 @@ def write_report(
     """
     directory = Path(directory)
     assert facet_set.images is not None, "a report is of a rendered facet set"
-    for facet, image, mean in zip(facet_set.facets, facet_set.images, facet_set.mean_images, strict=True):
-        save_png(image, directory / facet.image_path)
-        save_png(mean, directory / facet.mean_image_path)
+    pictures = [(image, facet.image_path) for facet, image in zip(facet_set.facets, facet_set.images, strict=True)]
+    pictures += [
+        (mean, facet.mean_image_path) for facet, mean in zip(facet_set.facets, facet_set.mean_images, strict=True)
+    ]
+    in_threads(lambda one: save_png(one[0], directory / one[1]), pictures)
     columns = {f"activation/facet_{k:02d}": column for k, column in enumerate(curves.T.numpy())}
     write_curves(directory / "metrics.csv", np.arange(len(curves)), columns)
     nearest = [images.float() / 255 for images in exemplars]
