@@ -17,13 +17,13 @@ from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
 from mfv.models.units import resolve_unit
+from mfv.notebook import Facets
 from mfv.objectives import ClassMargin, FacetAnchor
 from mfv.regularizers import RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
-from mfv.structures import FacetSet
 
 
 def visualize(
@@ -49,7 +49,7 @@ def visualize(
     devices: int | str = 1,
     accelerator: str = "auto",
     progress: bool = True,
-) -> FacetSet:
+) -> Facets:
     """Find what a unit of any network fires for, and paint one image for each kind.
 
     The network is not changed: mfv works on a copy.
@@ -81,7 +81,8 @@ def visualize(
         progress: whether to show bars.
 
     Returns:
-        The facets with their images: `result.images` (k, 3, H, W) in [0, 1], `result[0].exemplars` …
+        The facets with their images, which a notebook shows: `result.images` (k, 3, H, W) in [0, 1],
+        `result[0].exemplars`, `result[0].save("facet.png")`, `result.plot_map()` …
 
     Raises:
         MfvError: something that was given does not fit; the message says what to do.
@@ -117,7 +118,7 @@ def visualize(
         write_report(
             result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory
         )
-    return result.facet_set
+    return Facets.of(result.facet_set)
 
 
 def fast_recipe(iterations: int = 200) -> Recipe:

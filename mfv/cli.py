@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported: see docs/performance.md
@@ -19,13 +20,16 @@ from mfv import store_command
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
+from mfv.sweeps import check_launcher, note_failure, report_failures
+
+QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
 
 logger = logging.getLogger("mfv")
-failures: list[str] = []  # of the jobs of a sweep
 
 
 def job(config: DictConfig) -> None:
-    """Make one run; in a sweep a failure is noted and the next job goes on."""
+    """Make one run; in a sweep, wherever its launcher brings it, a failure is noted and the other jobs go on."""
+    keep_freed_memory()
     from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
 
     context = HydraConfig.get()
@@ -37,7 +41,7 @@ def job(config: DictConfig) -> None:
     try:
         run(config, directory, command, group)
     except MfvError as error:
-        _fail(str(error), command, sweep)
+        _fail(str(error), command, directory if sweep else None)
     except KeyboardInterrupt:
         again = shlex.join(["python", "run.py", *overrides, f"hydra.run.dir={directory}"])
         logger.error("stopped; to go on from here:\n  %s", again)
@@ -46,14 +50,20 @@ def job(config: DictConfig) -> None:
         if not sweep:
             raise
         logger.exception("the job failed")
-        _fail(f"{type(error).__name__}: {error}", command, sweep)
+        _fail(f"{type(error).__name__}: {error}", command, directory)
 
 
-def _fail(message: str, command: str, sweep: bool) -> None:
+def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:
     logger.error("error: %s", message)
-    if not sweep:
+    if job_of_sweep is None:
         sys.exit(1)
-    failures.append(f"{command}\n    {message}")
+    note_failure(job_of_sweep, command, message)
+
+
+def with_quiet(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with --quiet as what Hydra knows: no bars, and nothing logged but warnings and errors."""
+    others = [argument for argument in arguments if argument != "--quiet"]
+    return others if len(others) == len(arguments) else [*others, *QUIET]
 
 
 def main() -> None:
@@ -61,14 +71,14 @@ def main() -> None:
     if sys.argv[1:2] == ["store"]:
         sys.exit(store_command.main(sys.argv[2:]))
     register()
-    keep_freed_memory()
-    failures.clear()
-    hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
-    if failures:
-        print(f"\n{len(failures)} of the sweep's jobs failed:", file=sys.stderr)
-        for failure in failures:
-            print(f"  {failure}", file=sys.stderr)
+    sys.argv[1:] = with_quiet(sys.argv[1:])
+    try:
+        check_launcher(sys.argv[1:])
+    except MfvError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
+    report_failures()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,14 @@ class SelectConfig:
 
 
 @dataclass
+class RefineConfig:
+    """What becomes of facets that are too alike or too small."""
+
+    merge: float | None = MISSING
+    smallest: float | None = MISSING
+
+
+@dataclass
 class StoreConfig:
     """Where activations are kept."""
 
@@ -31,7 +39,7 @@ class MachineConfig:
     num_nodes: int = MISSING
     workers: Any = MISSING  # a number, or "auto"
     batch_size: int = MISSING
-    progress: bool = MISSING
+    progress: Any = MISSING  # true, false, or "auto"
     precision: str = MISSING
     compile: bool = MISSING
 
@@ -53,6 +61,7 @@ class Config:
     seed: int = MISSING
     exemplars: int = MISSING
     select: SelectConfig = field(default_factory=SelectConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     machine: MachineConfig = field(default_factory=MachineConfig)
     snapshot_every: int = MISSING

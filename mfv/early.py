@@ -21,6 +21,9 @@ def check_early(settings: Mapping[str, Any]) -> None:
     if facets != "auto" and (not isinstance(facets, int) or isinstance(facets, bool) or facets < 1):
         raise MfvError(f"facets={facets}: give a number of at least 1, or auto")
     Acceleration(settings["machine"]["precision"], settings["machine"]["compile"])  # says what it cannot be
+    bars = settings["machine"]["progress"]
+    if bars not in (True, False, "auto"):
+        raise MfvError(f"machine.progress={bars}: it is true, false, or auto")
     known = known_network(settings["model"])
     if known is not None:
         for layer in layer_names(settings["layer"], settings["model"]["default_layer"]):

@@ -18,9 +18,12 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv.activations.collector import collect
+from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, unit_view
 from mfv.data.source import ImageSource
+from mfv.discovery.attribution import ATTRIBUTION
+from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
 from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
@@ -130,9 +133,11 @@ class Experiment:
         model: the network.
         source: the images.
         facets: how many, or "auto" (`facet_count`).
-        discovery: the method that clusters the codes.
+        discovery: the method that clusters the codes, or, where its attribute `codes` says "attribution", what the
+            units below contribute (`contributions`).
         recipe: how the images are rendered.
         selection: which images count as the unit's.
+        refinement: what becomes of facets that are too alike or too small.
         judge_model: a second network that the visualizations are judged with (`mfv.evaluation`); None for none.
         position: where in a map a unit's value is read (`unit_values`).
         exemplar_count: images that a mean image is made of (the paper: 15).
@@ -154,6 +159,7 @@ class Experiment:
     discovery: Discovery
     recipe: Recipe
     selection: Selection = field(default_factory=Selection)
+    refinement: Refinement = field(default_factory=Refinement)
     judge_model: TargetModel | None = None
     position: str | None = None
     exemplar_count: int = 15
@@ -197,8 +203,12 @@ class Experiment:
                 chosen = selected_rows(self.model, unit, self.source, store, self.selection, least)
                 windows = self._windows(layer, chosen, unit)
             with timer("discover"):
-                codes = codes_to_cluster(self.model, view, windows, store, chosen)
+                if getattr(self.discovery, "codes", None) == ATTRIBUTION:
+                    codes = contributions(self.model, layer.name, unit.index, view.position, windows)
+                else:
+                    codes = codes_to_cluster(self.model, view, windows, store, chosen)
                 clustering = self.discovery(codes, number_of_facets(self.facets, codes, self.seed), self.seed)
+                clustering = self.refinement(clustering, codes)
                 words = dict(zip(self.model.synsets, self.model.labels, strict=False))
                 found = facet_set_of(
                     unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
+from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
 from mfv.reports.index import read_entry, write_index, write_strip
-from mfv.reports.loggers import log_table
+from mfv.reports.loggers import close_loggers, log_files, log_rendering, log_table, log_units
 from mfv.reports.report import write_report
 from mfv.reports.summary import summary_table
 from mfv.structures import FacetSet, Unit
 from mfv.waves import Failure, run_units
 
+KEPT = ("facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html")  # of a run, as W&B's artifact
 PAGE = "gallery.html"  # what is written last of a unit: where it is, nothing is left to do
 
 logger = logging.getLogger("mfv")
@@ -38,7 +40,7 @@ def run_unit(
     (rendering,) = experiment.render(layer, [plan], directory)
     result = experiment.judge(layer, plan, rendering)
     page = report(result, directory, command)
-    log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+    log_result(loggers, result, directory, layer.store)
     logger.info("%s", summary_table(result.facet_set))
     logger.info("contact sheet  %s", directory / "contact_sheet.png")
     logger.info("gallery        %s", page)
@@ -54,7 +56,8 @@ class UnitsJob:
         directory: of the run; each unit gets a folder of its own in it.
         stores: the folder of the activation stores.
         command: what makes the job, for the pages.
-        loggers: get a table of each unit's facets.
+        loggers: get one table of all units, a row each.
+        loggers_of: opens loggers for a unit, in its own directory, which get what a run of its own would log.
 
     """
 
@@ -63,6 +66,7 @@ class UnitsJob:
     stores: Path
     command: str = ""
     loggers: Sequence[Logger] = ()
+    loggers_of: Callable[[Unit, Path], Sequence[Logger]] | None = None
 
     def run(self, units: Mapping[str, Sequence[Unit]]) -> list[FacetSet]:
         """Do what is left to do of each layer's units, and keep the index up to date.
@@ -88,10 +92,11 @@ class UnitsJob:
                     logger.error("%s: %s", done.unit, done.message)
                     failures.append(f"{done.unit}: {done.message}")
                 else:
-                    place = self.finish(done)
+                    place = self.finish(done, collected.store)
                     entries[place] = read_entry(place, self.directory)
                 index()
         logger.info("index          %s", index())
+        log_units(self.loggers, [entries[place] for place in places.values() if place in entries], self.directory)
         if failures:
             raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
         return [FacetSet.load(place) for place in places.values()]
@@ -100,16 +105,32 @@ class UnitsJob:
         """Return a unit's own directory."""
         return self.directory / folder_of(unit.layer) / f"unit_{unit.index:04d}"
 
-    def finish(self, result: Result) -> Path:
+    def finish(self, result: Result, store: ActivationStore) -> Path:
         """Write a unit's report and return its directory."""
         unit = result.facet_set.unit
         place = self.place(unit)
         place.mkdir(parents=True, exist_ok=True)
         write_strip(result.facet_set, place)
         page = report(result, place, of_one(self.command, unit))
-        log_table(self.loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+        if self.loggers_of is not None:
+            opened = self.loggers_of(unit, place)
+            log_rendering(
+                opened,
+                result.rendering.curves,
+                result.rendering.snapshots,
+                [f"facet {facet.index}" for facet in result.facet_set.facets],
+            )
+            log_result(opened, result, place, store)
+            close_loggers(opened)
         logger.info("%s: %d facets, gallery %s", unit, len(result.facet_set), page)
         return place
+
+
+def log_result(loggers: Sequence[Logger], result: Result, directory: Path, store: ActivationStore) -> None:
+    """Log a unit's final table, and its files beside the store that they came from."""
+    log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
+    files = [directory / name for name in KEPT if (directory / name).exists()]
+    log_files(loggers, files, store.directory, {**store.description, "images": store.rows})
 
 
 def report(result: Result, directory: Path, command: str = "") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ from mfv.errors import MfvError
 from mfv.models.choice import layer_names, names_several
 
 if TYPE_CHECKING:
-    from mfv.structures import FacetSet
+    from pytorch_lightning.loggers import Logger
+
+    from mfv.structures import FacetSet, Unit
 
 # What may differ between a run and its resumption: it changes no image.
 FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "store")
+ROWS, RUNS = "rows", "runs"  # what a unit of many is to a logger
 
 logger = logging.getLogger("mfv")
 
@@ -57,6 +61,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
     source = _make(config.data, "data")
 
+    from mfv.discovery.refinement import Refinement
     from mfv.discovery.selection import Selection
     from mfv.evaluation.offline import find_judge
     from mfv.experiment import Experiment
@@ -69,8 +74,15 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     one = units[layers[0]][0]
     title = f"{sum(map(len, units.values()))} units of {', '.join(layers)}" if several else str(one)
     logger.info("%s · facets: %s · %d images of %s", title, config.facets, len(source), source.name)
+    kind = "units" if several else "unit"
     name = f"{config.name} {title}" if several else f"{config.name} {one.layer} {one.index}"
-    loggers = make_loggers(config.logger.names, directory, settings, name, group)
+    runs = several and _units_as(config.logger.get("units", ROWS)) == RUNS
+    loggers = [] if runs else make_loggers(config.logger.names, directory, settings, name, group, job_type=kind)
+
+    def loggers_of(unit: Unit, place: Path) -> list[Logger]:
+        own = f"{config.name} {unit.layer} {unit.index}"
+        return make_loggers(config.logger.names, place, settings, own, group or directory.name, job_type="unit")
+
     experiment = Experiment(
         model,
         source,
@@ -78,11 +90,12 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         discovery=_make(config.discovery, "discovery"),
         recipe=_make(config.render, "render"),
         selection=Selection(config.select.by, config.select.count),
+        refinement=Refinement(config.refine.merge, config.refine.smallest),
         judge_model=judge,
         position=None if config.position is None else str(config.position),
         exemplar_count=config.exemplars,
         seed=config.seed,
-        machine=Machine(**OmegaConf.to_container(config.machine)),  # type: ignore[arg-type]
+        machine=Machine(**{**settings["machine"], "progress": _with_bars(config.machine.progress)}),
         loggers=() if several else loggers,
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
@@ -90,7 +103,8 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     )
     try:
         if several:
-            return UnitsJob(experiment, directory, Path(config.store.root), command, loggers).run(units)
+            store = Path(config.store.root)
+            return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
         return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
     finally:
         close_loggers(loggers)
@@ -108,6 +122,18 @@ def _make(config: DictConfig, group: str) -> Any:
         if isinstance(cause, MfvError):
             raise cause from error
         raise MfvError(f"{group}: {type(cause).__name__}: {cause} (see conf/{group}/ for what it takes)") from error
+
+
+def _with_bars(setting: bool | str) -> bool:
+    return sys.stderr.isatty() if setting == "auto" else bool(setting)
+
+
+def _units_as(kind: Any) -> str:
+    if kind not in (ROWS, RUNS):
+        raise MfvError(
+            f"logger.units is {kind!r}; of many units each is one of the {ROWS} of a table, or {RUNS} of its own"
+        )
+    return str(kind)
 
 
 def _first_cause(error: BaseException) -> BaseException:

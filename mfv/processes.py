@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mfv.errors import MfvError
+
+LOCK = "in_use.lock"
+STARTED_TOGETHER = ("WORLD_SIZE", "SLURM_NTASKS")  # what says how many processes share a run
+
+logger = logging.getLogger("mfv")
 
 
 class ShardedStrategy(DDPStrategy):
@@ -28,6 +37,27 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
     """Return Lightning's strategy for so many processes: "auto" for a single one."""
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
     return ShardedStrategy(start_method="spawn") if several else "auto"
+
+
+@contextmanager
+def taking_turns(directory: Path) -> Iterator[None]:
+    """Let one run at a time work in a folder; another one, of the same sweep say, waits, and finds what it leaves.
+
+    The lock ends with its process, however that ends. Processes that torchrun or SLURM started together go in together.
+    """
+    if any(int(os.environ.get(variable) or 1) > 1 for variable in STARTED_TOGETHER):
+        yield
+        return
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("another run is at work in %s: waiting for what it leaves", directory)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -15,8 +15,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from torch import Tensor
 
+from mfv.activations.contributions import contributions
 from mfv.activations.values import as_codes
+from mfv.activations.view import to_bytes
 from mfv.data import FolderImages, Preprocess
 from mfv.discovery.automatic import facet_count
 from mfv.errors import MfvError
@@ -35,17 +38,21 @@ class Agreement(NamedTuple):
     own: np.ndarray  # (pairs of seeds,) adjusted Rand index of one seed's clusters with another's
 
 
-def codes_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the codes (n, d) of a folder's images, and each image's group (n,), its sub-folder's number."""
+def images_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[Tensor, np.ndarray]:
+    """Return a folder's images (n, 3, S, S) uint8, and each one's group (n,), its sub-folder's number."""
     source = FolderImages(folder, labels="folder")
     preprocess = Preprocess(model.input_size, resize)
-    codes = []
+    windows = torch.stack([to_bytes(preprocess(source.load(number))) for number in range(len(source))])
+    return windows, np.unique(np.array(source.labels), return_inverse=True)[1]
+
+
+def codes_of(model: TargetModel, windows: Tensor) -> np.ndarray:
+    """Return the images' codes (n, d)."""
     with torch.inference_mode():
-        for start in range(0, len(source), 25):
-            numbers = range(start, min(start + 25, len(source)))
-            pixels = torch.stack([preprocess(source.load(number)) for number in numbers])
-            codes.append(as_codes(model.activations(pixels, [model.code_layer])[model.code_layer]))
-    return torch.cat(codes).numpy(), np.unique(np.array(source.labels), return_inverse=True)[1]
+        found = [
+            model.activations(batch.float() / 255, [model.code_layer])[model.code_layer] for batch in windows.split(25)
+        ]
+    return torch.cat([as_codes(each) for each in found]).numpy()
 
 
 def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *changes: str) -> Agreement:
@@ -87,7 +94,8 @@ def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
         for kinds in (1, 3, 6, 10):
             found = facet_count(made_up(kinds, distance), unit_length=False)
             print(f"{f'made up, {distance} apart':<28} {kinds:>5}  {found}", flush=True)
-    codes, groups = codes_and_groups(model, folder, model.input_size)
+    windows, groups = images_and_groups(model, folder, model.input_size)
+    codes = codes_of(model, windows)
     found_by_seed = [facet_count(codes, seed) for seed in range(seeds)]
     print(f"{folder.name:<28} {len(np.unique(groups)):>5}  {', '.join(map(str, found_by_seed))}")
 
@@ -99,6 +107,8 @@ def main() -> None:
         "--data", type=Path, default=Path("../shared/data/movie-theater"), help="one sub-folder per group"
     )
     parser.add_argument("--model", default="mobilenet_v2", help="torchvision's name of a network")
+    parser.add_argument("--layer", default="classifier.1", help="whose unit the images are of, for attribution")
+    parser.add_argument("--unit", type=int, default=498)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument(
         "--resize",
@@ -119,10 +129,15 @@ def main() -> None:
         print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'between seeds':>14} {'s/run':>6}")
         sizes = arguments.resize or [model.input_size, round(model.input_size * 8 / 7)]
         for resize in sizes:
-            codes, groups = codes_and_groups(model, arguments.data, resize)
+            windows, groups = images_and_groups(model, arguments.data, resize)
+            codes = {
+                "attribution": contributions(model, arguments.layer, arguments.unit, None, windows),
+                "plain": codes_of(model, windows),
+            }
             for method in methods:
                 begun = time.perf_counter()
-                scores = agreement(codes, groups, method, arguments.seeds, *arguments.changes)
+                seen = codes.get(method, codes["plain"])
+                scores = agreement(seen, groups, method, arguments.seeds, *arguments.changes)
                 seconds = (time.perf_counter() - begun) / arguments.seeds
                 columns = " ".join(f"{f'{each.mean():.3f} ± {each.std():.3f}':>14}" for each in scores)
                 print(f"{resize:>10}  {method:<12} {columns} {seconds:>6.2f}", flush=True)

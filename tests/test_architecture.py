@@ -7,12 +7,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mfv"
 
 # Who may import these libraries, as paths within mfv.
 ONLY = {
-    "hydra": {"cli.py", "config.py", "pipeline.py"},
-    "omegaconf": {"cli.py", "config.py", "pipeline.py"},
+    "hydra": {"cli.py", "config.py", "pipeline.py", "sweeps.py"},
+    "omegaconf": {"cli.py", "config.py", "pipeline.py", "sweeps.py"},
     "pytorch_lightning": {
         "activations/collector.py",
         "experiment.py",
         "jobs.py",
+        "pipeline.py",  # a type only
         "processes.py",
         "progress.py",
         "rendering/checkpoint.py",

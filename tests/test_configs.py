@@ -20,13 +20,14 @@ GROUPS = sorted({path.parts[0] for path in FILES if len(path.parts) > 1})
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_a_yaml_opens_with_a_line_of_use(path: Path) -> None:
-    first = (CONF / path).read_text(encoding="utf-8").splitlines()[0]
+    lines = (CONF / path).read_text(encoding="utf-8").splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]  # Hydra wants its own line to be the first
     use = "python run.py" if len(path.parts) == 1 else f"{path.parts[0]}={path.stem}"
     assert first.startswith("#")
     assert use in first
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if len(path.parts) > 1], ids=str)
+@pytest.mark.parametrize("path", [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "launch"], ids=str)
 def test_a_choice_composes(path: Path) -> None:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

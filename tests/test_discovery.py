@@ -192,7 +192,8 @@ def script() -> ModuleType:
 def test_the_papers_facets_of_a_movie_theater_are_found_again(script: ModuleType, shared_data: Path) -> None:
     """150 photos in ten groups by the paper's authors, by MobileNetV2's codes: mean of ten seeds."""
     model = script.torchvision_model("mobilenet_v2")
-    codes, groups = script.codes_and_groups(model, shared_data / "movie-theater", model.resize)
+    windows, groups = script.images_and_groups(model, shared_data / "movie-theater", model.resize)
+    codes = script.codes_of(model, windows)
     assert codes.shape == (150, 1280)
     assert np.bincount(groups).tolist() == [15] * 10
     scores = script.agreement(codes, groups, "tsne", 10)
@@ -218,7 +219,8 @@ def test_few_or_equal_codes_are_one_facet() -> None:
 
 def test_a_consensus_is_steadier_than_a_map_and_says_how_steady(script: ModuleType, shared_data: Path) -> None:
     model = script.torchvision_model("mobilenet_v2")
-    codes, groups = script.codes_and_groups(model, shared_data / "movie-theater", model.resize)
+    windows, groups = script.images_and_groups(model, shared_data / "movie-theater", model.resize)
+    codes = script.codes_of(model, windows)
     one, many = (script.agreement(codes, groups, method, 3, "maps=5") for method in ("tsne", "consensus"))
     assert many.own.mean() > one.own.mean() + 0.05
     assert many.rand.mean() >= 0.42

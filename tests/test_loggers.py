@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mfv.errors import MfvError
 from mfv.reports import loggers, wandb_run
+from mfv.reports.index import read_entry, write_strip
 from mfv.structures import Facet, FacetSet, Unit
 
 CONFIG = {"model": {"name": "mobilenet_v2"}, "facets": 2, "render": {"octaves": [1, 2]}}
@@ -247,6 +248,70 @@ def test_credentials_are_found_without_asking(nobody, monkeypatch):
         wandb_run.wandb_mode()
     (nobody / ".netrc").write_text("not a netrc file at all")
     assert not wandb_run.is_logged_in()
+
+
+def artifacts_of(run: Path) -> dict[str, object]:
+    """Return an offline run's artifacts by their type."""
+    return {
+        record.request.log_artifact.artifact.type: record.request.log_artifact.artifact
+        for record in records(next(run.glob("*.wandb")))
+        if record.WhichOneof("record_type") == "request" and record.request.HasField("log_artifact")
+    } | {
+        record.artifact.type: record.artifact
+        for record in records(next(run.glob("*.wandb")))
+        if record.HasField("artifact")
+    }
+
+
+def test_the_store_and_the_facets_are_artifacts(nobody, facet_set, tmp_path):
+    (tmp_path / "facets.json").write_text("{}")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "manifest.json").write_text('{"rows": 12}')
+    opened = loggers.make_loggers(["wandb"], tmp_path, {}, "name", job_type="unit")
+    loggers.log_files(opened, [tmp_path / "facets.json"], tmp_path / "store", {"layer": "fc8", "images": 12})
+    loggers.close_loggers(opened)
+    (run,) = runs_of(tmp_path)
+    assert read_wandb(run)[2].job_type == "unit"
+    found = artifacts_of(run)
+    assert set(found) == {"store", "facets"}
+    assert found["store"].name == "store-store"
+    assert json.loads(found["store"].metadata) == {"layer": "fc8", "images": 12, "place": str(tmp_path / "store")}
+    (reference,) = found["store"].manifest.contents
+    assert reference.ref == (tmp_path / "store" / "manifest.json").as_uri()
+    assert [entry.path for entry in found["facets"].manifest.contents] == ["facets.json"]
+
+
+def test_many_units_are_rows_of_one_table(nobody, facet_set, tmp_path):
+    place = tmp_path / "fc8" / "unit_0007"
+    place.mkdir(parents=True)
+    facet_set = facet_set.with_(discovery={"images": 24}, metrics={"fidelity": 0.75})
+    facet_set.save(place)
+    write_strip(facet_set, place)
+    entry = read_entry(place, tmp_path)
+    opened = loggers.make_loggers(["wandb", "tensorboard"], tmp_path, {}, "name")
+    loggers.log_units(opened, [entry, entry], tmp_path)
+    loggers.close_loggers(opened)
+    (run,) = runs_of(tmp_path)
+    table = read_wandb(run)[1][-1]["units"]
+    assert table["nrows"] == 2
+    content = json.loads((run / "files" / table["path"]).read_text())
+    assert content["columns"] == list(loggers.UNIT_COLUMNS)
+    assert content["data"][0][1] == entry.index
+    staged = [path.read_bytes() for path in (tmp_path / "wandb" / "data").rglob("tmp*")]  # until the upload
+    (uploaded,) = {content for content in staged if content.startswith(b'{"_type": "table"')}
+    assert [row[3]["_type"] for row in json.loads(uploaded)["data"]] == ["image-file"] * 2
+
+
+def test_a_finished_rendering_is_logged_as_a_run_logs_it(nobody, facet_set, tmp_path):
+    curves = torch.arange(6.0).reshape(3, 2)
+    snapshots = {2: (facet_set.images[:2] * 255).byte()}
+    opened = loggers.make_loggers(["wandb"], tmp_path, {}, "name")
+    loggers.log_rendering(opened, curves, snapshots, ["facet 0", "facet 1"])
+    loggers.close_loggers(opened)
+    history = read_wandb(runs_of(tmp_path)[0])[1]
+    curve = {line["trainer/global_step"]: line["activation/facet_01"] for line in history if "activation" in str(line)}
+    assert curve == {0: 1.0, 1: 3.0, 2: 5.0}
+    assert [line["trainer/global_step"] for line in history if "visualization" in line] == [1]
 
 
 def test_key_that_wandb_refuses_is_explained(nobody, monkeypatch, tmp_path):

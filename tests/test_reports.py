@@ -250,7 +250,7 @@ def test_summary_table_lines_up_and_ends_with_the_means(facet_set):
     assert len({len(line) for line in table}) == 1
     assert table[2].split() == ["0", "6", "4.2", "→", "31.0", "97th", ".92", "yes"]
     assert table[-1].split() == ["mean", "6.0", "5.8", "→", "29.5", "97th", ".92", "50%"]
-    assert lines[9:] == ["fidelity/start  0.50", "fidelity/final  0.90", "chosen          yes"]
+    assert lines[9:] == ["fidelity/start  0.50", "fidelity/final  0.90", "chosen          yes", "render 1.5 s"]
 
 
 def test_means_leave_out_what_is_not_known():

@@ -22,7 +22,7 @@ from mfv.errors import MfvError
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
-from mfv.processes import one_message, strategy
+from mfv.processes import one_message, strategy, taking_turns
 from mfv.progress import StageBar, quiet_lightning
 
 AUTO = "auto"
@@ -230,32 +230,33 @@ def collect(
     }
     directory = Path(root) / store_key(description)
     store = ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
-    store.touch()
-    if store.complete:
-        logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
-    else:
-        with quiet_lightning(), one_message():
-            trainer = Trainer(
-                accelerator=accelerator,
-                devices=devices,
-                num_nodes=num_nodes,
-                strategy=strategy(devices, num_nodes),
-                use_distributed_sampler=False,
-                logger=False,
-                callbacks=[StageBar("collect")] if progress else [],
-                default_root_dir=root,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=progress,
-            )
-            middle = model.anchor_layer if answers(model, model.anchor_layer) else None
-            prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
-            number = loader_workers(workers, accelerator)
-            images = Images(source, preprocess)
-            collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
-            trainer.predict(collector, return_predictions=False)
-        if not store.complete:
-            raise KeyboardInterrupt
+    with taking_turns(directory):
+        store.touch()
+        if store.complete:
+            logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
+        else:
+            with quiet_lightning(), one_message():
+                trainer = Trainer(
+                    accelerator=accelerator,
+                    devices=devices,
+                    num_nodes=num_nodes,
+                    strategy=strategy(devices, num_nodes),
+                    use_distributed_sampler=False,
+                    logger=False,
+                    callbacks=[StageBar("collect")] if progress else [],
+                    default_root_dir=root,
+                    enable_checkpointing=False,
+                    enable_model_summary=False,
+                    enable_progress_bar=progress,
+                )
+                middle = model.anchor_layer if answers(model, model.anchor_layer) else None
+                prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
+                number = loader_workers(workers, accelerator)
+                images = Images(source, preprocess)
+                collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
+                trainer.predict(collector, return_predictions=False)
+            if not store.complete:
+                raise KeyboardInterrupt
     check_bad_share(
         [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped], len(source), source.max_bad_share
     )

@@ -1,5 +1,6 @@
 """2-D maps of codes."""
 
+import importlib.util
 import logging
 import warnings
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from mfv.errors import MfvError
 
 LEAST = 5  # points that t-SNE can arrange
 MOST = 10_000  # points that scikit-learn's t-SNE arranges in a minute or two
+EARLY = 250  # of 1,000 iterations, t-SNE's own share of those with exaggerated attraction
 
 logger = logging.getLogger("mfv")
 
@@ -38,7 +40,7 @@ def tsne_map(
     """Arrange the points (n, d) in the plane by t-SNE (van der Maaten and Hinton 2008).
 
     The perplexity comes down to a third of n − 1 where it is higher. Fewer than five points, or points
-    that are all the same, are arranged by PCA.
+    that are all the same, are arranged by PCA; more than 10,000 by openTSNE, where it is installed.
 
     Args:
         points: finite.
@@ -68,11 +70,35 @@ def tsne_map(
     scaled = ((points - points.mean(axis=0)) / spread).astype(np.float32)
     if scaled.shape[1] < 2:
         scaled = np.pad(scaled, ((0, 0), (0, 1)))
-    method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
     with warnings.catch_warnings(), threadpool_limits(threads):
         warnings.simplefilter("ignore")
-        coordinates = method.fit_transform(scaled)
-    return Embedding(coordinates.astype(np.float32), "tsne", float(perplexity), float(method.kl_divergence_))
+        if count > MOST and _has_opentsne():
+            coordinates, divergence = _by_opentsne(scaled, seed, perplexity, iterations, init, threads)
+        else:
+            if count > MOST:
+                logger.info('t-SNE of %d images takes long; pip install "mfv[large]" brings a faster one', count)
+            method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
+            coordinates, divergence = method.fit_transform(scaled), float(method.kl_divergence_)
+    return Embedding(coordinates.astype(np.float32), "tsne", float(perplexity), divergence)
+
+
+def _has_opentsne() -> bool:
+    return importlib.util.find_spec("openTSNE") is not None
+
+
+def _by_opentsne(
+    points: np.ndarray, seed: int, perplexity: float, iterations: int, init: str, threads: int | None
+) -> tuple[np.ndarray, float]:
+    """Return openTSNE's map (n, 2), whose time grows with the points, and its divergence (Poličar et al. 2024)."""
+    from openTSNE import TSNE as LinearTSNE
+
+    early = EARLY * iterations // 1000
+    method = LinearTSNE(
+        perplexity=perplexity, initialization=init, early_exaggeration_iter=early, n_iter=iterations - early,
+        negative_gradient_method="fft", n_jobs=threads or -1, random_state=seed % 2**32,
+    )  # fmt: skip
+    found = method.fit(points)
+    return np.asarray(found), float(found.kl_divergence)
 
 
 def pca_map(points: np.ndarray) -> Embedding:

@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
+from mfv.discovery.checks import to_unit_length
 from mfv.discovery.faiss_library import load_faiss, pick_device
 from mfv.errors import MfvError
 
@@ -31,6 +32,7 @@ def kmeans(
     iterations: int = 100,
     device: str = "auto",
     start_points: int | None = None,
+    spherical: bool = False,
 ) -> KMeansResult:
     """Return the partition of the points (n, d) with the least inertia of several tries.
 
@@ -43,6 +45,7 @@ def kmeans(
         device: "cpu", "gpu", or "auto": a GPU for much work, where FAISS has one.
         start_points: how many points, drawn at random, the starts are drawn from; by default all. All points take
             part in Lloyd's algorithm either way. k-means++ measures k times the distance to every point.
+        spherical: whether the centres, like the points, have unit length: then nearness is the cosine.
 
     Raises:
         MfvError: FAISS or the GPU is missing, or the points are too few, too equal or not finite.
@@ -57,7 +60,9 @@ def kmeans(
         raise MfvError(f"k-means cannot make {clusters} clusters of {len(points)} points: ask for fewer")
     faiss = load_faiss()
     place = pick_device(faiss, device, points.size * clusters)
-    working = _standardized(points)
+    working = points.copy() if spherical else _standardized(points)
+    if spherical:
+        to_unit_length(working)
     start_seeds = np.random.default_rng(seed % 2**32).integers(2**31, size=tries)
     best, least = np.empty(0, dtype=np.int64), np.inf
     for start_seed in start_seeds:
@@ -66,7 +71,7 @@ def kmeans(
             chosen = np.random.default_rng(start_seed).choice(len(working), max(start_points, clusters), replace=False)
             drawn = working[np.sort(chosen)]
         starts, _ = kmeans_plusplus(drawn, clusters, random_state=int(start_seed))
-        centers = _train(faiss, working, starts, iterations, gpu=place == "gpu")
+        centers = _train(faiss, working, starts, iterations, place == "gpu", spherical)
         assignment = _without_empty(_nearest(faiss, working, centers), working, clusters)
         inertia = _means(working, assignment, clusters)[1]
         if inertia < least:
@@ -89,7 +94,9 @@ def _standardized(points: np.ndarray) -> np.ndarray:
     return result
 
 
-def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool) -> np.ndarray:
+def _train(
+    faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations: int, gpu: bool, spherical: bool
+) -> np.ndarray:
     trainer = faiss.Kmeans(
         points.shape[1],
         len(starts),
@@ -97,6 +104,7 @@ def _train(faiss: ModuleType, points: np.ndarray, starts: np.ndarray, iterations
         nredo=1,
         seed=0,  # takes no part, as the starts are given
         gpu=gpu,
+        spherical=spherical,
         min_points_per_centroid=1,
         max_points_per_centroid=ALL,
     )

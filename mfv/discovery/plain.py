@@ -26,6 +26,7 @@ class PCAKMeans:
             depend on it.
         unit_length: whether each code is divided by its length first, so that only its direction counts.
         device: of k-means: auto, cpu or gpu.
+        spherical: whether the clusters' centres have unit length too: nearness is then the cosine.
 
     """
 
@@ -34,6 +35,7 @@ class PCAKMeans:
     map: str = "tsne"
     unit_length: bool = True
     device: str = "auto"
+    spherical: bool = False
 
     def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
         """Find `facets` clusters among the codes (n, d); `MfvError` where that cannot be."""
@@ -52,6 +54,7 @@ class KMeans:
             depend on it.
         unit_length: whether each code is divided by its length first, so that only its direction counts.
         device: of k-means: auto, cpu or gpu.
+        spherical: whether the clusters' centres have unit length too: nearness is then the cosine.
 
     """
 
@@ -59,6 +62,7 @@ class KMeans:
     map: str = "tsne"
     unit_length: bool = True
     device: str = "auto"
+    spherical: bool = False
 
     def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
         """Find `facets` clusters among the codes (n, d); `MfvError` where that cannot be."""
@@ -75,7 +79,8 @@ def _clustered(
     seed: int,
     details: dict[str, Any],
 ) -> Clustering:
-    found = kmeans(points, facets, seed, method.tries, device=method.device)
+    found = kmeans(points, facets, seed, method.tries, device=method.device, spherical=method.spherical)
     plane = display_map(seen_by_map, method.map, seed)
     details |= {"seed": seed, "map": plane.method, "perplexity": plane.perplexity, "tries": method.tries}
+    details |= {"spherical": True} if method.spherical else {}
     return numbered_by_size(found, points, plane.coordinates, details)

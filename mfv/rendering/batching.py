@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfv.models.target import TargetModel
 
-ON_CPU = 3 << 28  # bytes (0.75 GB): more images at once are no faster there
+ON_CPU = 3 << 27  # bytes (0.4 GB): more images at once are no faster there
 OF_GPU = 0.6  # share of the free memory; the rest is for the images, their optimizer and the library's workspace
 OVERHEAD = 1.5  # what a pass needs beyond what it keeps
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
@@ -14,8 +15,9 @@ from mfv.errors import MfvError, nearest_names
 from mfv.reports import judged, wording
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.images import square, to_pil
+from mfv.reports.index import STRIP, Entry
 from mfv.reports.summary import final_numbers
-from mfv.reports.wandb_run import close_wandb, open_wandb, wandb_files
+from mfv.reports.wandb_run import close_wandb, log_artifacts, open_wandb, wandb_files
 from mfv.structures import Facet, FacetSet
 
 NAMES = ("csv", "tensorboard", "wandb")
@@ -31,6 +33,18 @@ COLUMNS = (
     "probability",
     "argmax",
 )
+UNIT_COLUMNS = (
+    "layer",
+    "unit",
+    "label",
+    "facets side by side",
+    "facets",
+    "images",
+    "activation",
+    "natural percentile",
+    "fidelity",
+    "judge's classes",
+)
 JUDGED_COLUMNS = ("judge's nearest facet", "fidelity", "judge's probability", "judge's class")
 TILE, SHOWN = 96, 8  # pixels and number of the nearest images in the table
 
@@ -42,12 +56,14 @@ def make_loggers(
     name: str,
     group: str | None = None,
     run_id: str | None = None,
+    job_type: str | None = None,
 ) -> list[Logger]:
     """Return a started logger for each of `names`, which are "wandb", "tensorboard" and "csv".
 
     "csv" needs no logger: metrics.csv is always written. `config` is the resolved configuration, recorded by
     each logger. Files go to `directory`/wandb and `directory`/tensorboard. `group` holds the runs of a sweep
-    together in W&B; `run_id` is W&B's, for a run that is resumed elsewhere (see `open_wandb`). Call it in the
+    together in W&B, and `job_type` those of a kind; `run_id` is W&B's, for a run that is resumed elsewhere (see
+    `open_wandb`). Call it in the
     main process, and `close_loggers` at the end of every job. Raises MfvError for an unknown name or a
     logger that is not installed.
     """
@@ -61,7 +77,7 @@ def make_loggers(
         if kind == "tensorboard":
             loggers.append(_open_tensorboard(directory, config))
         elif kind == "wandb":
-            loggers.append(open_wandb(directory, config, name, group, run_id))
+            loggers.append(open_wandb(directory, config, name, group, run_id, job_type))
     return loggers
 
 
@@ -91,6 +107,58 @@ def log_images(loggers: Sequence[Logger], images: Tensor, captions: Sequence[str
             for position, image in enumerate(images):
                 name = f"visualization/facet_{position:02d}"
                 logger.experiment.add_image(name, np.asarray(to_pil(image)), step, dataformats="HWC")
+
+
+def log_rendering(
+    loggers: Sequence[Logger], curves: Tensor, snapshots: Mapping[int, Tensor], captions: Sequence[str]
+) -> None:
+    """Log the curves (steps, k) and snapshots (k, 3, h, w) uint8 of a rendering, as a run of its own logs them."""
+    for step, values in enumerate(curves.tolist()):
+        numbers = {f"activation/facet_{facet:02d}": value for facet, value in enumerate(values)}
+        for logger in loggers:
+            logger.log_metrics(numbers, step)
+        if step + 1 in snapshots:
+            log_images(loggers, snapshots[step + 1].float() / 255, captions, step)
+
+
+@rank_zero_only
+def log_units(loggers: Sequence[Logger], entries: Sequence[Entry], root: Path) -> None:
+    """Log the table of many units, a row each: W&B with the strips of their facets, TensorBoard as Markdown."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            with wandb_files(str(logger.save_dir)):
+                rows = []
+                for each in entries:
+                    with Image.open(root / unquote(each.folder) / STRIP) as strip:
+                        side_by_side = wandb.Image(strip.convert("RGB"))
+                    rows.append([each.layer, each.index, each.title, side_by_side, *_unit_numbers(each)])
+                logger.log_table("units", columns=list(UNIT_COLUMNS), data=rows)
+        elif isinstance(logger, TensorBoardLogger):
+            heads = [column for column in UNIT_COLUMNS if column != "facets side by side"]
+            lines = [f"| {' | '.join(heads)} |", "|" + " ---: |" * len(heads)]
+            for each in entries:
+                cells = [each.layer, each.index, each.title, *_unit_numbers(each)]
+                lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+            logger.experiment.add_text("units", "\n".join(lines))
+
+
+@rank_zero_only
+def log_files(loggers: Sequence[Logger], files: Sequence[Path], store: Path, description: Mapping[str, Any]) -> None:
+    """Log W&B's artifacts of a run: the activation store that it read, by reference, and the facets, as files.
+
+    Where W&B is online, the run is noted as a reader of the store, so that its page shows which facets came of it.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            with wandb_files(str(logger.save_dir)):
+                log_artifacts(logger, files, store, description)
+
+
+def _unit_numbers(entry: Entry) -> list[float | int | str | None]:
+    numbers = (entry.activation, entry.percentile, entry.fidelity)
+    return [entry.facets, entry.images, *numbers, ", ".join(entry.classes)]
 
 
 @rank_zero_only

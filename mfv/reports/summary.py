@@ -49,6 +49,8 @@ def summary_table(facet_set: FacetSet) -> str:
     metrics = wording.flatten(judged.other_metrics(facet_set))
     widest = max((len(name) for name in metrics), default=0)
     table += [f"{name:<{widest}}  {wording.readable(value)}" for name, value in metrics.items()]
+    if facet_set.timing:
+        table.append(" · ".join(f"{stage} {seconds:.1f} s" for stage, seconds in facet_set.timing.items()))
     return "\n".join(table)
 
 

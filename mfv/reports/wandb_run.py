@@ -5,7 +5,7 @@ import netrc
 import os
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def open_wandb(
-    directory: Path, config: Mapping[str, Any], name: str, group: str | None, run_id: str | None
+    directory: Path,
+    config: Mapping[str, Any],
+    name: str,
+    group: str | None,
+    run_id: str | None,
+    job_type: str | None = None,
 ) -> "WandbLogger":
     """Start a W&B run whose files lie in `directory`/wandb, and return Lightning's logger of it.
 
@@ -55,6 +60,7 @@ def open_wandb(
                 project=project,
                 name=name,
                 group=group,
+                job_type=job_type,
                 dir=directory,
                 id=identifier,
                 config=dict(config),
@@ -75,6 +81,27 @@ def open_wandb(
     elif run.url:
         log.info("W&B run: %s", run.url)
     return logger
+
+
+def log_artifacts(logger: "WandbLogger", files: Sequence[Path], store: Path, description: Mapping[str, Any]) -> None:
+    """Note the activation store that the run read, by its manifest, and keep the files as the run's facets.
+
+    Offline W&B cannot ask what it already knows, so the store is noted as an output; that it is the same one as
+    another run's, its name says.
+    """
+    import wandb
+
+    run = logger.experiment
+    read = wandb.Artifact(f"store-{store.name}", type="store", metadata={**description, "place": str(store.absolute())})
+    read.add_reference((store / "manifest.json").absolute().as_uri())
+    if run.offline:
+        run.log_artifact(read)
+    else:
+        run.use_artifact(read)
+    made = wandb.Artifact(f"facets-{run.id}", type="facets")
+    for file in files:
+        made.add_file(str(file), policy="immutable", skip_cache=True)
+    run.log_artifact(made)
 
 
 def close_wandb(logger: "WandbLogger") -> None:

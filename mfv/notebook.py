@@ -1,0 +1,108 @@
+"""A unit's facets as a notebook shows them: the pictures themselves, not their description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup, escape
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from mfv.reports import wording
+from mfv.reports.images import in_threads, save_png, thumbnail_data_uri, to_pil
+from mfv.reports.palette import LIGHT_GROUND, facet_colours
+from mfv.structures import Facet, FacetSet
+
+SHOWN = 168  # pixels a side of a visualization in the table; its mean image has a third
+DOT, MARGIN = 4, 12  # pixels, of the map
+
+
+@dataclass(frozen=True)
+class PaintedFacet(Facet):
+    """A facet with its pictures, (3, H, W) float32 in [0, 1]; a notebook shows the visualization."""
+
+    image: Tensor | None = field(default=None, repr=False, compare=False)
+    mean_image: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the visualization as a PNG."""
+        save_png(self._shown, path)
+
+    def pil(self) -> Image.Image:
+        """Return the visualization, or the mean image of a facet that is not rendered, as a PIL image."""
+        return to_pil(self._shown)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.pil()._repr_png_()
+
+    @property
+    def _shown(self) -> Tensor:
+        shown = self.mean_image if self.image is None else self.image
+        assert shown is not None, "a painted facet has a picture"
+        return shown
+
+
+@dataclass(frozen=True)
+class Facets(FacetSet):
+    """A unit's facets; a notebook shows them side by side, and `facets[3]` is one with its pictures.
+
+    Example:
+        >>> facets = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset)
+        >>> facets[3].save("facet.png"), facets[3].exemplars, facets.plot_map()
+        >>> facets = mfv.Facets.load("outputs/2026-11-25/10-00-00")  # of a run
+
+    """
+
+    @classmethod
+    def of(cls, found: FacetSet) -> Facets:
+        """Return the same facets, for a notebook."""
+        return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)})
+
+    def __getitem__(self, index: int) -> PaintedFacet:
+        facet = self.facets[index]
+        own = {each.name: getattr(facet, each.name) for each in fields(Facet)}
+        image = None if self.images is None else self.images[index]
+        return PaintedFacet(**own, image=image, mean_image=self.mean_images[index])
+
+    def __iter__(self) -> Iterator[PaintedFacet]:
+        return (self[index] for index in range(len(self)))
+
+    def plot_map(self, side: int = 640) -> Image.Image:
+        """Return the 2-D map of the images, a dot each, in the facets' colours, with the facets' numbers."""
+        canvas = Image.new("RGB", (side, side), LIGHT_GROUND)
+        draw = ImageDraw.Draw(canvas)
+        low, high = self.embedding.min(0), self.embedding.max(0)
+        scale = (side - 2 * MARGIN) / max(float((high - low).max()), 1e-12)
+        places = MARGIN + (self.embedding - low) * scale
+        places[:, 1] = side - places[:, 1]
+        colours = facet_colours(len(self))
+        for (x, y), facet in zip(places.tolist(), self.assignment.tolist(), strict=True):
+            draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=colours[facet])
+        for facet in range(len(self)):
+            x, y = np.median(places[self.assignment == facet], axis=0)
+            draw.text((x, y), str(facet), fill="black", stroke_width=3, stroke_fill="white", anchor="mm")
+        return canvas
+
+    def _repr_html_(self) -> str:
+        pictures = in_threads(lambda facet: thumbnail_data_uri(facet.pil(), 2 * SHOWN), self)
+        means = in_threads(lambda mean: thumbnail_data_uri(mean, 2 * SHOWN // 3), self.mean_images)
+        cards = [
+            _card(facet, picture, mean) for facet, picture, mean in zip(self, pictures, means, strict=True)
+        ]  # fmt: skip
+        title = f"{escape(self.unit)}: {len(self)} facets of {len(self.ids)} images"
+        return f'<div><p>{title}</p><div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cards)}</div></div>'
+
+
+def _card(facet: Facet, picture: str, mean: str) -> Markup:
+    labels = ", ".join(label for label, _ in facet.labels)
+    words = [f"facet {facet.index}", f"{facet.size} images", labels, facet.judge_class or ""]
+    if facet.activation is not None:
+        words.insert(2, f"{wording.number(facet.activation_start)} → {wording.number(facet.activation)}")
+    return Markup(
+        '<figure style="margin:0;width:{0}px"><img src="{1}" alt="facet {2}" width="{0}" height="{0}">'
+        '<img src="{3}" alt="mean image of facet {2}" title="mean image" width="{4}" height="{4}" '
+        'style="margin-top:2px"><figcaption style="font-size:12px">{5}</figcaption></figure>'
+    ).format(SHOWN, picture, facet.index, mean, SHOWN // 3, " · ".join(word for word in words if word))

@@ -1,0 +1,104 @@
+"""What a notebook shows, and the one in docs/, cell by cell."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mfv
+from mfv.errors import MfvError
+from mfv.models.torchvision import torchvision_model
+from mfv.structures import Facet, FacetSet, Unit
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "notebook.ipynb"
+
+
+@pytest.fixture
+def facets() -> mfv.Facets:
+    generator = torch.Generator().manual_seed(0)
+    ids = tuple(f"{number}.jpg" for number in range(9))
+    found = FacetSet(
+        unit=Unit("net", "fc", 3, "<b>tabby</b>"),
+        facets=(
+            Facet(0, ids[:6], ids[:3], 1.0, 8.0, labels=(("<img src=x onerror=alert(1)>", 4),), judge_class="lynx"),
+            Facet(1, ids[6:], ids[6:8]),
+        ),
+        mean_images=torch.rand(2, 3, 24, 24, generator=generator),
+        ids=ids,
+        assignment=np.array([0] * 6 + [1] * 3),
+        embedding=np.array(
+            [[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5], [0.4, 0.6], [9, 9], [9, 8], [8, 9]], np.float32
+        ),
+        activations=np.zeros(9, np.float32),
+        images=torch.rand(2, 3, 24, 24, generator=generator),
+    )
+    return mfv.Facets.of(found)
+
+
+def test_facets_show_themselves_side_by_side_and_escape_what_comes_from_outside(facets: mfv.Facets) -> None:
+    page = facets._repr_html_()
+    assert len(re.findall(r'<img src="data:image/', page)) == 4
+    assert page.count("<figure") == 2
+    assert "&lt;b&gt;tabby" in page
+    assert "<img src=x" not in page
+    assert "1.0 → 8.0" in page
+    assert "6 images" in page
+
+
+def test_a_facet_has_its_pictures(facets: mfv.Facets, tmp_path: Path) -> None:
+    assert torch.equal(facets[1].image, facets.images[1])
+    assert torch.equal(facets[1].mean_image, facets.mean_images[1])
+    assert facets[0].exemplars == ("0.jpg", "1.jpg", "2.jpg")
+    assert [facet.size for facet in facets] == [6, 3]
+    facets[1].save(tmp_path / "one" / "facet.png")
+    written = np.asarray(Image.open(tmp_path / "one" / "facet.png"))
+    assert np.abs(written / 255 - facets.images[1].permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
+    assert facets[0]._repr_png_()[:4] == b"\x89PNG"
+    with pytest.raises(IndexError):
+        facets[2]
+
+
+def test_before_rendering_the_mean_image_is_shown(facets: mfv.Facets) -> None:
+    plain = mfv.Facets.of(facets.with_(images=None))
+    assert plain[0].image is None
+    assert np.array_equal(
+        np.asarray(plain[0].pil()), np.asarray(mfv.Facets.of(facets.with_(images=facets.mean_images))[0].pil())
+    )
+    assert "<figure" in plain._repr_html_()
+
+
+def test_the_map_has_a_dot_for_each_image_in_its_facets_colour(facets: mfv.Facets) -> None:
+    from mfv.reports.palette import facet_colours
+
+    picture = np.asarray(facets.plot_map(300))
+    for colour in facet_colours(2):
+        wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+        assert (picture == wanted).all(-1).sum() > 20
+
+
+def test_what_was_saved_loads_as_the_same(facets: mfv.Facets, tmp_path: Path) -> None:
+    facets.save(tmp_path)
+    loaded = mfv.Facets.load(tmp_path)
+    assert isinstance(loaded, mfv.Facets)
+    assert torch.equal(loaded[0].image, facets[0].image)
+
+
+def test_the_notebook_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    try:
+        torchvision_model("mobilenet_v2")
+    except MfvError as error:
+        pytest.skip(f"no weights: {error}")
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert isinstance(names["facets"], mfv.Facets)
+    assert (tmp_path / "facets_792" / "gallery.html").exists()
+    assert (tmp_path / "facet_0.png").exists()
+    assert "tsne" in capsys.readouterr().out
