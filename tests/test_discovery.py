@@ -78,7 +78,7 @@ def test_nothing_is_written_to_the_terminal(settings, codes, capfd: pytest.Captu
 
 def test_the_yaml_states_the_defaults(settings) -> None:
     assert instantiate(settings) == type(instantiate(settings))()
-    assert set(settings) - {"_target_"} == set(type(instantiate(settings)).__dataclass_fields__)
+    assert set(settings) - {"_target_"} == {field.name for field in fields(instantiate(settings))}
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 6, 12])

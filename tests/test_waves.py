@@ -203,7 +203,7 @@ def test_a_job_broken_off_among_its_reports_does_the_rest(
     results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done)
     first = next(results)
     assert isinstance(first, Result)
-    asked.finish(first)
+    asked.finish(first, layer.store)
     del results
     assert [is_done(asked.place(unit)) for unit in units] == [True, False, False]
 

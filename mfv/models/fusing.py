@@ -91,14 +91,17 @@ class _Chain(torch.autograd.Function):
     def forward(context: Any, given: Tensor, chain: ConvolutionChain) -> Tensor:
         shapes, rectified = [], []
         for convolution, kind in chain.steps:
-            name, limits, _ = RECTIFIERS[kind] if kind else ("none", [], 0.0)
+            shapes.append(given.shape)
+            if kind is None:
+                given = convolution(given)
+                continue
+            name, limits, _ = RECTIFIERS[kind]
             weights = convolution.weight, convolution.bias
             places = list(convolution.padding), list(convolution.stride), list(convolution.dilation)
-            shapes.append(given.shape)
             given = torch.ops.mkldnn._convolution_pointwise(
                 given, *weights, *places, convolution.groups, name, limits, ""
             )  # fmt: skip
-            if kind and context.needs_input_grad[0]:
+            if context.needs_input_grad[0]:
                 rectified.append(given)
         context.save_for_backward(*rectified)
         context.steps, context.shapes = chain.steps, shapes
