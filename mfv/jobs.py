@@ -113,15 +113,13 @@ class UnitsJob:
         write_strip(result.facet_set, place)
         page = report(result, place, of_one(self.command, unit))
         if self.loggers_of is not None:
-            opened = self.loggers_of(unit, place)
-            log_rendering(
-                opened,
-                result.rendering.curves,
-                result.rendering.snapshots,
-                [f"facet {facet.index}" for facet in result.facet_set.facets],
-            )
-            log_result(opened, result, place, store)
-            close_loggers(opened)
+            opened, rendering = self.loggers_of(unit, place), result.rendering
+            captions = [f"facet {facet.index}" for facet in result.facet_set.facets]
+            try:
+                log_rendering(opened, rendering.curves, rendering.snapshots, captions)
+                log_result(opened, result, place, store)
+            finally:
+                close_loggers(opened)
         logger.info("%s: %d facets, gallery %s", unit, len(result.facet_set), page)
         return place
 
