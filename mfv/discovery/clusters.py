@@ -21,14 +21,18 @@ def numbered_by_size(
         details: what to record besides the partition's own figures; JSON-ready.
 
     """
-    clusters, first, sizes = np.unique(found.assignment, return_index=True, return_counts=True)
-    order = clusters[np.lexsort((first, -sizes))]
-    number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.arange(len(order))
     offsets = points.astype(np.float64) - found.centers[found.assignment]
     return Clustering(
-        assignment=number[found.assignment],
+        assignment=by_size(found.assignment),
         distances=np.sqrt((offsets**2).sum(axis=1)).astype(np.float32),
         embedding=np.ascontiguousarray(embedding, dtype=np.float32),
         details={**details, "inertia": round(found.inertia, 6), "device": found.device},
     )
+
+
+def by_size(assignment: np.ndarray) -> np.ndarray:
+    """Return the assignment with the largest cluster as 0; among equals the one with the first image leads."""
+    _, first, place, sizes = np.unique(assignment, return_index=True, return_inverse=True, return_counts=True)
+    number = np.empty(len(sizes), dtype=np.int64)
+    number[np.lexsort((first, -sizes))] = np.arange(len(sizes))
+    return number[place]

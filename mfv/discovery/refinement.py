@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfv.discovery.clusters import by_size
 from mfv.errors import MfvError
 from mfv.structures import Clustering
 
@@ -46,12 +47,11 @@ class Refinement:
         fewer, merged = merged_alike(without, points, np.inf if self.merge is None else self.merge)
         if not specks and not merged:
             return clustering
-        numbered, means = by_size(fewer), {}
+        numbered = by_size(fewer)
         distances = np.zeros(len(points), dtype=np.float32)
         for facet in np.unique(numbered):
             rows = numbered == facet
-            means[facet] = points[rows].mean(0)
-            distances[rows] = np.linalg.norm(points[rows] - means[facet], axis=1)
+            distances[rows] = np.linalg.norm(points[rows] - points[rows].mean(0), axis=1)
         details = {**clustering.details, "merged": merged, "specks": specks}
         details.pop("stability", None)  # of facets that are no more
         return Clustering(numbered, distances, clustering.embedding, details)
@@ -90,10 +90,3 @@ def merged_alike(assignment: np.ndarray, points: np.ndarray, cosine: float) -> t
         result[result == clusters[other]] = clusters[one]
         times += 1
     return result, times
-
-
-def by_size(assignment: np.ndarray) -> np.ndarray:
-    """Return the assignment with the largest cluster as 0; among equals the one with the first point leads."""
-    clusters, first, sizes = np.unique(assignment, return_index=True, return_counts=True)
-    number = {cluster: place for place, cluster in enumerate(clusters[np.lexsort((first, -sizes))])}
-    return np.array([number[cluster] for cluster in assignment], dtype=np.int64)
