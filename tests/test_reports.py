@@ -6,8 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +23,6 @@ from mfv.reports import geometry, images, palette, typography, wording
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.curves import read_curves, write_curves
 from mfv.reports.gallery import gallery
-from mfv.reports.index import Entry, index_page
 from mfv.reports.summary import final_numbers, mean_numbers, summary_table
 from mfv.structures import Facet, FacetSet, Unit
 
@@ -465,52 +462,6 @@ def test_page_of_1300_images_is_below_three_megabytes():
     snapshots = dict.fromkeys(range(10), facet_set.images)
     text = gallery(facet_set, exemplars, thumbnails, snapshots, "mfv")
     assert len(text.encode()) < 3_000_000
-
-
-def in_browser(address: str, tmp_path: Path) -> "Page":
-    """Return what a headless Chromium makes of a page, scripts included."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium is installed")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [browser, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address]
-    return Page(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
-
-
-def test_the_index_is_searched_and_sorted_in_a_browser(tmp_path):
-    evil = "<img src=x onerror=\"document.title='owned'\">"
-    entries = [
-        Entry("conv1", 0, "unit 0", "conv1/unit_0000", 2, 10, 1.0, 50.0, 1.0, ("tabby", evil)),
-        Entry("conv2", 1, evil, "conv2/unit_0001", 3, 10, 9.0, 50.0, 0.5, ("carousel",)),
-        Entry("conv2", 2, "unit 2", "conv2/unit_0002", 3, 10, None, None, None, ("carousel",)),
-    ]
-    path = tmp_path / "index.html"
-    path.write_text(index_page(entries), encoding="utf-8")
-    plain = in_browser(path.as_uri(), tmp_path)
-    assert "3 units, 8 facets" in plain.text
-    assert "owned" not in plain.text.replace(evil, "")
-    assert "hidden" not in plain.named("form")[0]
-    assert [unit["data-place"] for unit in plain.named("li")] == ["0", "1", "2"]
-    asked = in_browser(f"{path.as_uri()}#q=carousel&layer=conv2&sort=activation", tmp_path)
-    units = asked.named("li")
-    assert [unit["data-place"] for unit in units] == ["1", "0", "2"]  # what is not known comes last
-    assert [unit["data-place"] for unit in units if "hidden" not in unit] == ["1", "2"]
-    assert "2 of 3" in asked.text
-
-
-def test_page_works_in_a_browser(facet_set, tmp_path):
-    label = "<img src=x onerror=\"document.title='owned'\">"
-    path = tmp_path / "gallery.html"
-    unit = Unit("m", "l", 1, label)
-    path.write_text(page_of(facet_set.with_(unit=unit), snapshots={9: facet_set.mean_images}), encoding="utf-8")
-    dom = in_browser(f"{path.as_uri()}#facet-2", tmp_path)
-    assert f"{label}: 4 facets" in dom.text  # the title is still the page's own
-    assert "hidden" not in dom.named("button", id="photos")[0]  # the script ran, as the policy allows it
-    assert "hidden" not in dom.named("div", id="film")[0]
-    assert [card["id"] for card in dom.named("article") if "on" in card["class"].split()] == ["facet-2"]
-    lit = [dot for dot in dom.named("circle", **{"data-facet": "2"}) if "on" in dot["class"].split()]
-    assert len(lit) == 6
-    assert dom.text.count(label) >= 1
 
 
 def test_templates_travel_with_the_package():
