@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from mfv.rendering.starts import at_natural_contrast
 from mfv.structures import Clustering, Facet, FacetSet, Unit
 
 AUTO = "auto"
+NATURAL_BINS = 48
 
 logger = logging.getLogger("mfv")
 
@@ -110,6 +112,13 @@ def codes_to_cluster(
     return np.concatenate(codes)
 
 
+def natural_histogram(values: np.ndarray) -> dict[str, Any]:
+    """Return how a unit's values (n,) on all images are spread: their range, and how many lie in its equal parts."""
+    values = values[np.isfinite(values)]
+    counts, edges = np.histogram(values, NATURAL_BINS)
+    return {"images": len(values), "low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}
+
+
 def facet_set_of(
     unit: Unit,
     source: ImageSource,
@@ -122,7 +131,7 @@ def facet_set_of(
     words: Mapping[str, str],
 ) -> FacetSet:
     """Return the facets that a clustering of the unit's images makes, with their mean images."""
-    ids = tuple(source.ids[row] for row in rows)
+    ids, values = tuple(source.ids[row] for row in rows), store.activations(unit.index)
     grouped = facet_members(clustering)
     labels = frequent_labels([source.labels[row] for row in rows], [members.tolist() for members in grouped], words)
     facets, means = [], []
@@ -139,11 +148,12 @@ def facet_set_of(
         ids=ids,
         assignment=clustering.assignment.astype(np.int64),
         embedding=clustering.embedding.astype(np.float32),
-        activations=store.activations(unit.index)[rows],
+        activations=values[rows],
         discovery={
             "images": len(ids),
             "facets": len(facets),
             "receptive_field": _field_json(view),
+            "natural": natural_histogram(values[store.readable()]),
             **clustering.details,
         },
     )

@@ -138,6 +138,15 @@ def test_what_a_run_leaves(unbroken: Result) -> None:
     assert facet_set.images.shape == (3, 3, 224, 224)
 
 
+def test_a_run_counts_the_values_of_all_images(unbroken: Result, photos: PhotoCrops) -> None:
+    found = unbroken.facet_set
+    natural = found.discovery["natural"]
+    assert natural["images"] == sum(natural["counts"]) == len(photos)
+    assert natural["low"] <= found.activations.min() <= found.activations.max() == pytest.approx(natural["high"])
+    above = np.linspace(natural["low"], natural["high"], 49)[24]
+    assert sum(natural["counts"][24:]) >= (found.activations > above).sum()
+
+
 def test_too_many_facets_are_answered(model: TargetModel, photos: PhotoCrops, tmp_path: Path) -> None:
     with pytest.raises(MfvError, match="too few for 500 facets"):
         experiment(model, photos, tmp_path / "run", tmp_path / "store", facets=500)

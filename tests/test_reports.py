@@ -364,6 +364,7 @@ def test_strips_share_one_axis():
     assert axis.place(2.0) == geometry.STRIP_WIDTH / 2
     assert axis.place(None) is None
     assert axis.ticks(np.array([1.0, 1.0, 3.0]), 0, 5) == "M10 0v5M590 0v5"
+    assert axis.bars([2, 0, 4, 0], 1.0, 3.0, 50, 30) == "M10 50v-15.0H155V50zM300 50v-30.0H445V50z"
     assert geometry.Axis.over([]).place(0.5) == geometry.STRIP_WIDTH / 2
 
 

@@ -19,6 +19,11 @@ from mfv.structures import FacetSet
 
 EXEMPLARS = 8  # shown per facet, beside the mean image
 SNAPSHOTS = 10  # steps on the slider besides start and end
+BINS = 48  # of the histogram, where a run has not counted them
+HISTOGRAM, OWN = (
+    (50, 36),
+    (52, 10),
+)  # the histogram's base and height, the ticks' top and height
 KILOBYTE = 1000
 
 # What each kind of picture may take of the page's 3 MB, and the (pixels, quality) to try in turn.
@@ -63,12 +68,13 @@ def gallery(
         map=_map(facet_set, thumbnails),
         data=_data(facet_set, snapshots),
         totals=_totals(facet_set),
+        natural_images=_natural(facet_set)["images"],
         means=mean_numbers(facet_set),
         judged=judged.facet_columns(facet_set),
         comparison=judged.comparison(facet_set),
         details={
             "Metrics": wording.flatten(judged.other_metrics(facet_set)),
-            "Discovery": wording.flatten(facet_set.discovery),
+            "Discovery": wording.flatten({k: v for k, v in facet_set.discovery.items() if k != "natural"}),
             "Seconds": wording.flatten(facet_set.timing),
         },
         command=command,
@@ -121,12 +127,14 @@ def _cards(facet_set: FacetSet, exemplars: Sequence[Tensor]) -> list[dict[str, A
     rendered = None if facet_set.images is None else embed(list(facet_set.images), *VISUALIZATIONS)
     means = embed(list(facet_set.mean_images), *MEANS)
     nearest = iter(embed([image for some in exemplars for image in some[:EXEMPLARS]], *NEAREST))
+    natural = _natural(facet_set)
     axis = geometry.Axis.over(
         facet_set.activations,
+        [natural["low"], natural["high"]],
         [facet.activation_start for facet in facets],
         [facet.activation for facet in facets],
     )
-    everything = axis.ticks(facet_set.activations, 25, 9)
+    histogram = axis.bars(natural["counts"], natural["low"], natural["high"], *HISTOGRAM)
     cards = []
     for position in range(count):
         facet = facets[position]
@@ -144,13 +152,21 @@ def _cards(facet_set: FacetSet, exemplars: Sequence[Tensor]) -> list[dict[str, A
                 ],
                 "start_at": axis.place(facet.activation_start),
                 "end_at": axis.place(facet.activation),
-                "ticks": axis.ticks(own, 11, 9),
-                "all_ticks": everything,
+                "ticks": axis.ticks(own, *OWN),
+                "natural": histogram,
                 "low": wording.number(axis.low),
                 "high": wording.number(axis.high),
             }
         )
     return cards
+
+
+def _natural(facet_set: FacetSet) -> Mapping[str, Any]:
+    """Return how the unit's values on all images are spread; on its own images where a run has not counted."""
+    if "natural" in facet_set.discovery:
+        return facet_set.discovery["natural"]
+    counts, edges = np.histogram(facet_set.activations, BINS)
+    return {"images": len(facet_set.ids), "low": edges[0], "high": edges[-1], "counts": counts.tolist()}
 
 
 def _map(facet_set: FacetSet, thumbnails: Sequence[Tensor | Image.Image]) -> dict[str, Any]:

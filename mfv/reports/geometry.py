@@ -59,6 +59,17 @@ class Axis:
         share = (float(value) - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(STRIP_BORDER + share * (STRIP_WIDTH - 2 * STRIP_BORDER), 1)
 
+    def bars(self, counts: Sequence[int], low: float, high: float, base: float, height: float) -> str:
+        """Return an SVG path of a histogram: bars for equal parts from `low` to `high`, the highest `height` high."""
+        edges = np.linspace(low, high, len(counts) + 1).tolist()
+        most = max(counts, default=0) or 1
+        path = []
+        for count, left, right in zip(counts, edges, edges[1:], strict=False):
+            start, end = self.place(left), self.place(right)
+            if count and start is not None and end is not None:
+                path.append(f"M{start:g} {base:g}v{-height * count / most:.1f}H{end:g}V{base:g}z")
+        return "".join(path)
+
     def ticks(self, values: np.ndarray, top: float, height: float) -> str:
         """Return an SVG path with a tick for every finite value."""
         places = sorted({place for value in values if (place := self.place(value)) is not None})
