@@ -16,12 +16,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mfv import store_command
+from mfv import peers, store_command
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
 from mfv.sweeps import check_launcher, note_failure, report_failures
 
+BESIDE = (  # of several processes, what makes Hydra write nothing for those that are not the first
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=stdout",
+)
 QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
 
 logger = logging.getLogger("mfv")
@@ -32,10 +37,14 @@ def job(config: DictConfig) -> None:
     keep_freed_memory()
     from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
 
+    if peers.rank():
+        logging.disable(logging.ERROR)  # the first process speaks; of what ends this one alone, this one
     context = HydraConfig.get()
     directory = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
     sweep = context.mode == RunMode.MULTIRUN
+    if peers.rank() == 0 and not sweep:
+        peers.meet()  # for this the others wait in `main`
     command = shlex.join(["python", "run.py", *overrides])
     group = Path(context.sweep.dir).name if sweep else None
     try:
@@ -54,7 +63,7 @@ def job(config: DictConfig) -> None:
 
 
 def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:
-    logger.error("error: %s", message)
+    logger.critical("error: %s", message)
     if job_of_sweep is None:
         sys.exit(1)
     note_failure(job_of_sweep, command, message)
@@ -73,10 +82,16 @@ def main() -> None:
     register()
     sys.argv[1:] = with_quiet(sys.argv[1:])
     try:
-        check_launcher(sys.argv[1:])
+        peers.first(lambda: check_launcher(sys.argv[1:]))
     except MfvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    if peers.rank():
+        sys.argv += BESIDE
+        try:
+            peers.meet()
+        except MfvError:  # the first process did not understand the command line, and said so
+            sys.exit(1)
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
     report_failures()
 

@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from mfv import peers
 from mfv.activations.collector import collect
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
@@ -189,6 +190,13 @@ class Experiment:
             )  # fmt: skip
         return Layer(layer, view, store, timer)
 
+    @property
+    def shared(self) -> list[object]:
+        """What every process has of the objects that a plan refers to: plans of one recipe share its parts."""
+        octaves = self.recipe.octaves
+        regularizers = [part for octave in octaves for part in octave.regularizers]
+        return [self.model, self.recipe.parameterization, *(octave.objective for octave in octaves), *regularizers]
+
     def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
         """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
         view, store, timer = layer.view, layer.store, Timer(self.level)
@@ -226,7 +234,7 @@ class Experiment:
     def render(self, layer: Layer, plans: Sequence[Plan], directory: Path) -> list[Rendering]:
         """Render all facets of the planned units together, unless that was done in the directory before."""
         result_file, machine = directory / "render.safetensors", self.machine
-        if result_file.exists():
+        if peers.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
             return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
         timer = Timer()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
+from mfv import peers
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
@@ -36,15 +37,28 @@ def run_unit(
 ) -> FacetSet:
     """Find and paint the facets of one unit, and leave the report in the run's directory."""
     layer = experiment.collect(unit.layer, stores)
-    plan = experiment.discover(layer, unit, directory)
+    plan = peers.first(lambda: experiment.discover(layer, unit, directory))
     (rendering,) = experiment.render(layer, [plan], directory)
-    result = experiment.judge(layer, plan, rendering)
-    page = report(result, directory, command)
-    log_result(loggers, result, directory, layer.store)
-    logger.info("%s", summary_table(result.facet_set))
-    logger.info("contact sheet  %s", directory / "contact_sheet.png")
-    logger.info("gallery        %s", page)
-    return result.facet_set
+
+    def finish() -> FacetSet:
+        result = experiment.judge(layer, plan, rendering)
+        page = report(result, directory, command)
+        log_result(loggers, result, directory, layer.store)
+        logger.info("%s", summary_table(result.facet_set))
+        logger.info("contact sheet  %s", directory / "contact_sheet.png")
+        logger.info("gallery        %s", page)
+        return result.facet_set
+
+    return peers.first(finish)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A unit of which the report is written."""
+
+    unit: Unit
+    facets: int
+    result: Result | None  # for its own loggers, without the thumbnails; None where it has none
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,8 @@ class UnitsJob:
         stores: the folder of the activation stores.
         command: what makes the job, for the pages.
         loggers: get one table of all units, a row each.
-        loggers_of: opens loggers for a unit, in its own directory, which get what a run of its own would log.
+        loggers_of: opens loggers for a unit, in its own directory, which get what a run of its own would log. Of
+            processes that were started together the first one logs.
 
     """
 
@@ -84,35 +99,47 @@ class UnitsJob:
             waiting = len(places) - len(known) - len(failures)
             return write_index(known, self.directory, waiting, failures, self.command)
 
+        def end() -> None:
+            logger.info("index          %s", index())
+            log_units(self.loggers, [entries[place] for place in places.values() if place in entries], self.directory)
+            if failures:
+                raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
+
         for layer, some in units.items():
             collected = self.experiment.collect(layer, self.stores)
             root = self.directory / folder_of(layer)
-            for done in run_units(self.experiment, collected, some, root, self.place, is_done):
+            for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
+                if peers.rank() > 0:
+                    continue
                 if isinstance(done, Failure):
                     logger.error("%s: %s", done.unit, done.message)
                     failures.append(f"{done.unit}: {done.message}")
                 else:
-                    place = self.finish(done, collected.store)
+                    self.log(done, collected.store)
+                    place = self.place(done.unit)
                     entries[place] = read_entry(place, self.directory)
                 index()
-        logger.info("index          %s", index())
-        log_units(self.loggers, [entries[place] for place in places.values() if place in entries], self.directory)
-        if failures:
-            raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
+        peers.first(end)
         return [FacetSet.load(place) for place in places.values()]
 
     def place(self, unit: Unit) -> Path:
         """Return a unit's own directory."""
         return self.directory / folder_of(unit.layer) / f"unit_{unit.index:04d}"
 
-    def finish(self, result: Result, store: ActivationStore) -> Path:
-        """Write a unit's report and return its directory."""
+    def finish(self, result: Result) -> Finished:
+        """Write a unit's report."""
         unit = result.facet_set.unit
         place = self.place(unit)
         place.mkdir(parents=True, exist_ok=True)
         write_strip(result.facet_set, place)
-        page = report(result, place, of_one(self.command, unit))
-        if self.loggers_of is not None:
+        report(result, place, of_one(self.command, unit))
+        kept = None if self.loggers_of is None else replace(result, thumbnails=result.thumbnails[:0])
+        return Finished(unit, len(result.facet_set), kept)
+
+    def log(self, finished: Finished, store: ActivationStore) -> None:
+        """Say that a unit is done, and log it as a run of its own where that is asked for."""
+        unit, result, place = finished.unit, finished.result, self.place(finished.unit)
+        if self.loggers_of is not None and result is not None:
             opened, rendering = self.loggers_of(unit, place), result.rendering
             captions = [f"facet {facet.index}" for facet in result.facet_set.facets]
             try:
@@ -120,8 +147,7 @@ class UnitsJob:
                 log_result(opened, result, place, store)
             finally:
                 close_loggers(opened)
-        logger.info("%s: %d facets, gallery %s", unit, len(result.facet_set), page)
-        return place
+        logger.info("%s: %d facets, gallery %s", unit, finished.facets, place / PAGE)
 
 
 def log_result(loggers: Sequence[Logger], result: Result, directory: Path, store: ActivationStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from mfv import peers
 from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.models.choice import layer_names, names_several
@@ -20,6 +22,7 @@ from mfv.models.choice import layer_names, names_several
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+    from mfv.experiment import Experiment
     from mfv.structures import FacetSet, Unit
 
 # What may differ between a run and its resumption: it changes no image.
@@ -46,11 +49,49 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
             units: those of which nothing became; the others are finished.
 
     """
-    directory = Path(directory)
-    settings = _resolved(config)
-    check_early(settings)
-    _claim(directory, settings)
+    settings = peers.first(lambda: _resolved(config))
+    directory = peers.first(lambda: Path(directory))  # the first one's: its name may be the time
+    peers.together(lambda: _check(settings))
+    peers.first(lambda: _claim(directory, settings))
+    experiment, units = peers.after_first(lambda: _prepared(config, settings))
 
+    from mfv.jobs import UnitsJob, run_unit
+    from mfv.reports.loggers import close_loggers, make_loggers
+
+    several = names_several(settings["layer"], settings["unit"])
+    one = next(iter(units.values()))[0]
+    title = f"{sum(map(len, units.values()))} units of {', '.join(units)}" if several else str(one)
+    source = experiment.source
+    logger.info("%s · facets: %s · %d images of %s", title, config.facets, len(source), source.name)
+    kind = "units" if several else "unit"
+    name = f"{config.name} {title}" if several else f"{config.name} {one.layer} {one.index}"
+    runs = several and _units_as(config.logger.get("units", ROWS)) == RUNS
+    loggers: list[Logger] = []  # of processes that were started together the first one logs
+    if not runs:
+        peers.first(
+            lambda: loggers.extend(make_loggers(config.logger.names, directory, settings, name, group, job_type=kind))
+        )
+
+    def loggers_of(unit: Unit, place: Path) -> list[Logger]:
+        own = f"{config.name} {unit.layer} {unit.index}"
+        return make_loggers(config.logger.names, place, settings, own, group or directory.name, job_type="unit")
+
+    try:
+        store = Path(config.store.root)
+        if several:
+            return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
+        return [run_unit(replace(experiment, loggers=loggers), one, directory, store, command, loggers)]
+    finally:
+        close_loggers(loggers)
+
+
+def _check(settings: dict[str, Any]) -> None:
+    check_early(settings)
+    peers.check(settings["machine"]["devices"], settings["machine"]["num_nodes"])
+
+
+def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment, dict[str, list[Unit]]]:
+    """Return what is asked of the units, and the units of each layer."""
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
     # is answered while Lightning, scikit-learn and FAISS are not there yet.
     from mfv.models.units import resolve_units
@@ -65,23 +106,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     from mfv.discovery.selection import Selection
     from mfv.evaluation.offline import find_judge
     from mfv.experiment import Experiment
-    from mfv.jobs import UnitsJob, run_unit
     from mfv.machine import Machine
-    from mfv.reports.loggers import close_loggers, make_loggers
-
-    judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
-    several = names_several(settings["layer"], settings["unit"])
-    one = units[layers[0]][0]
-    title = f"{sum(map(len, units.values()))} units of {', '.join(layers)}" if several else str(one)
-    logger.info("%s · facets: %s · %d images of %s", title, config.facets, len(source), source.name)
-    kind = "units" if several else "unit"
-    name = f"{config.name} {title}" if several else f"{config.name} {one.layer} {one.index}"
-    runs = several and _units_as(config.logger.get("units", ROWS)) == RUNS
-    loggers = [] if runs else make_loggers(config.logger.names, directory, settings, name, group, job_type=kind)
-
-    def loggers_of(unit: Unit, place: Path) -> list[Logger]:
-        own = f"{config.name} {unit.layer} {unit.index}"
-        return make_loggers(config.logger.names, place, settings, own, group or directory.name, job_type="unit")
 
     experiment = Experiment(
         model,
@@ -91,23 +116,16 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         recipe=_make(config.render, "render"),
         selection=Selection(config.select.by, config.select.count),
         refinement=Refinement(config.refine.merge, config.refine.smallest),
-        judge_model=judge,
+        judge_model=find_judge(_make(config.evaluation, "evaluation")["judge"], model),
         position=None if config.position is None else str(config.position),
         exemplar_count=config.exemplars,
         seed=config.seed,
         machine=Machine(**{**settings["machine"], "progress": _with_bars(config.machine.progress)}),
-        loggers=() if several else loggers,
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
-        level=logging.DEBUG if several else logging.INFO,
+        level=logging.DEBUG if names_several(settings["layer"], settings["unit"]) else logging.INFO,
     )
-    try:
-        if several:
-            store = Path(config.store.root)
-            return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
-        return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
-    finally:
-        close_loggers(loggers)
+    return experiment, units
 
 
 def _make(config: DictConfig, group: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from mfv import peers
 from mfv.errors import MfvError
 
 LOCK = "in_use.lock"
-STARTED_TOGETHER = ("WORLD_SIZE", "SLURM_NTASKS")  # what says how many processes share a run
 
 logger = logging.getLogger("mfv")
 
@@ -34,26 +33,31 @@ class ShardedStrategy(DDPStrategy):
 
 
 def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
-    """Return Lightning's strategy for so many processes: "auto" for a single one."""
+    """Return Lightning's strategy for so many processes: "auto" for a single one.
+
+    It starts the others itself, unless torchrun or SLURM did.
+    """
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
-    return ShardedStrategy(start_method="spawn") if several else "auto"
+    return ShardedStrategy(start_method="popen" if peers.count() > 1 else "spawn") if several else "auto"
 
 
 @contextmanager
 def taking_turns(directory: Path) -> Iterator[None]:
     """Let one run at a time work in a folder; another one, of the same sweep say, waits, and finds what it leaves.
 
-    The lock ends with its process, however that ends. Processes that torchrun or SLURM started together go in together.
+    The lock ends with its process, however that ends. Processes that torchrun or SLURM started together go in together:
+    the first one holds the lock.
     """
-    if any(int(os.environ.get(variable) or 1) > 1 for variable in STARTED_TOGETHER):
-        yield
-        return
     lock = FileLock(directory / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("another run is at work in %s: waiting for what it leaves", directory)
-        lock.acquire()
+
+    def enter() -> None:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("another run is at work in %s: waiting for what it leaves", directory)
+            lock.acquire()
+
+    peers.first(enter)
     try:
         yield
     finally:
@@ -64,10 +68,11 @@ def taking_turns(directory: Path) -> Iterator[None]:
 def one_message() -> Iterator[None]:
     """Raise what ended a started process as an `MfvError`: its own message, or that it was killed, without a traceback.
 
-    The other processes are ended too, at once.
+    The other processes are ended too, at once; where torchrun or SLURM started them, it does so.
     """
     try:
-        yield
+        with peers.closed_connections_explained():
+            yield
     except ProcessExitedException as error:
         how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with status {error.exit_code}"
         reason = ": usually the system does so for want of memory" if error.signal_name == "SIGKILL" else ""

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from mfv import peers
 from mfv.errors import MfvError
 
 NOTE = "failure.txt"  # in the directory of a job that failed
@@ -24,7 +25,12 @@ failures: list[str] = []  # of the sweep that has just ended
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Raise `MfvError` where the command line asks for a launcher whose package is missing."""
+    """Raise `MfvError` where the command line asks for a launcher whose package is missing, or for a sweep of peers."""
+    if peers.count() > 1 and {"-m", "--multirun"} & {*arguments}:
+        raise MfvError(
+            f"a sweep was given to {peers.count()} processes that were started together: give it to one, and its jobs "
+            "to a launcher (launch=slurm); several processes share one run, of many units too (unit=0-9)"
+        )
     for name in (argument.partition("=")[2] for argument in arguments if argument.startswith("launch=")):
         module, extra = LAUNCHERS.get(name, ("", ""))
         if module and not _is_there(module):

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from mfv import peers
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan, Result
 from mfv.structures import Unit, write_json
@@ -16,6 +18,8 @@ from mfv.structures import Unit, write_json
 WAVES = "waves"  # the folder of what is being rendered
 LISTED = "units.json"  # in a wave's folder: its units
 ON_CPU, ON_GPU = 64, 512  # images of a wave, for each process
+
+S, T = TypeVar("S"), TypeVar("T")
 
 logger = logging.getLogger("mfv")
 
@@ -35,12 +39,14 @@ def run_units(
     directory: Path,
     place: Callable[[Unit], Path],
     is_done: Callable[[Path], bool],
-) -> Iterator[Result | Failure]:
-    """Find and render the facets of many units; give each one's result, or why there is none.
+    finish: Callable[[Result], T],
+) -> Iterator[T | Failure]:
+    """Find and render the facets of many units; give what became of each one, or why nothing did.
 
     The facets of consecutive units form a wave: they are rendered in one go, in full batches. What a facet
     becomes does not depend on the others. A wave that was begun is finished first, as it was begun, whatever
-    the number of processes now.
+    the number of processes now. Processes that were started together take the units in turn, to find their facets
+    and to judge and finish them, and each gives what became of all.
 
     Args:
         experiment: what is asked of each unit.
@@ -48,34 +54,40 @@ def run_units(
         units: in this order.
         directory: of the job; the waves in progress lie in it.
         place: gives a unit's own directory.
-        is_done: says of a unit's directory whether nothing is left to do there: such units are passed over. It is
-            asked again when the caller has taken the unit's result.
+        is_done: says of a unit's directory whether nothing is left to do there: such units are passed over.
+        finish: makes of a unit's result what is left of it; from then on `is_done` says so.
 
     """
-    for folder in sorted((directory / WAVES).glob("*")):
-        listed = _listed(folder, units)
-        left = [unit for unit in listed if not is_done(place(unit))]
-        if left:
-            plans = [experiment.discover(layer, unit, place(unit)).lighter() for unit in listed]
-            yield from _wave(experiment, layer, plans, left, folder)
-        else:
-            shutil.rmtree(folder)
-    waiting = [unit for unit in units if not is_done(place(unit))]
+    waves = directory / WAVES
+
+    def left(some: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in some if not is_done(place(unit))]
+
+    for folder, listed in peers.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
+        wanted = peers.first(lambda listed=listed: left(listed))
+        if wanted:
+            begun = list(_plans(experiment, layer, listed, place))
+            plans = [plan for plan in begun if isinstance(plan, Plan)]
+            for failure in (plan for plan in begun if isinstance(plan, Failure)):  # what was found cannot be read
+                raise MfvError(failure.message)
+            yield from _wave(experiment, layer, plans, wanted, folder, finish)
+        peers.first(lambda folder=folder: shutil.rmtree(folder, ignore_errors=True))
+    waiting = peers.first(lambda: left(units))
     most = images_of_a_wave(experiment)
     while waiting:
         plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
-            unit = waiting.pop(0)
-            logger.info("%s", unit)
-            try:
-                plans.append(experiment.discover(layer, unit, place(unit)).lighter())
-            except MfvError as error:
-                yield Failure(unit, str(error))
+            some, waiting = waiting[: peers.count()], waiting[peers.count() :]
+            for found in _plans(experiment, layer, some, place):
+                if isinstance(found, Failure):
+                    yield found
+                else:
+                    plans.append(found)
         if plans:
-            folder = directory / WAVES / f"{plans[0].found.unit.index:06d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / LISTED, [plan.found.unit.index for plan in plans])
-            yield from _wave(experiment, layer, plans, units, folder)
+            folder = waves / f"{plans[0].found.unit.index:06d}"
+            peers.first(lambda folder=folder, plans=plans: _begin(folder, plans))
+            yield from _wave(experiment, layer, plans, units, folder, finish)
+            peers.first(lambda folder=folder: shutil.rmtree(folder))
 
 
 def images_of_a_wave(experiment: Experiment) -> int:
@@ -96,14 +108,53 @@ def _listed(folder: Path, units: Sequence[Unit]) -> list[Unit]:
         return []
 
 
+def _begin(folder: Path, plans: Sequence[Plan]) -> None:
+    """Write down which units make up a wave."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / LISTED, [plan.found.unit.index for plan in plans])
+
+
+def _plans(
+    experiment: Experiment, layer: Layer, units: Sequence[Unit], place: Callable[[Unit], Path]
+) -> Iterator[Plan | Failure]:
+    """Find the facets of units; of several processes each finds those of its own."""
+
+    def plan(unit: Unit) -> Plan | Failure:
+        try:
+            return experiment.discover(layer, unit, place(unit)).lighter()
+        except MfvError as error:
+            return Failure(unit, str(error))
+
+    for some in _rounds(units):
+        for unit in some:
+            logger.info("%s", unit)
+        yield from _shared_out(some, plan, experiment.shared)
+
+
 def _wave(
-    experiment: Experiment, layer: Layer, plans: Sequence[Plan], wanted: Sequence[Unit], folder: Path
-) -> Iterator[Result]:
-    """Render a wave, and give the results of those units that are wanted."""
+    experiment: Experiment,
+    layer: Layer,
+    plans: Sequence[Plan],
+    wanted: Sequence[Unit],
+    folder: Path,
+    finish: Callable[[Result], T],
+) -> Iterator[T]:
+    """Render a wave, and finish those units that are wanted."""
     count = sum(len(plan.starts) for plan in plans)
     logger.info("%d images of %d units", count, len(plans))
     renderings = experiment.render(layer, plans, folder)
-    for plan, rendering in zip(plans, renderings, strict=True):
-        if plan.found.unit in wanted:
-            yield experiment.judge(layer, plan, rendering)
-    shutil.rmtree(folder)
+    rendered = [pair for pair in zip(plans, renderings, strict=True) if pair[0].found.unit in wanted]
+    for some in _rounds(rendered):
+        yield from _shared_out(some, lambda pair: finish(experiment.judge(layer, *pair)))
+
+
+def _rounds(items: Sequence[S]) -> Iterator[Sequence[S]]:
+    """Give so many at a time that each process has one."""
+    for begun in range(0, len(items), peers.count()):
+        yield items[begun : begun + peers.count()]
+
+
+def _shared_out(items: Sequence[S], work: Callable[[S], T], known: Sequence[object] = ()) -> list[T]:
+    """Do the work of at most one item per process, and give in each what became of all."""
+    done = peers.together(lambda: work(items[peers.rank()]) if peers.rank() < len(items) else None, known)
+    return done[: len(items)]  # type: ignore[return-value]

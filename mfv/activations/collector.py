@@ -12,6 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mfv import peers
 from mfv.activations.shards import Skipped
 from mfv.activations.store import ActivationStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
@@ -229,10 +230,12 @@ def collect(
         "transform": preprocess.description,
     }
     directory = Path(root) / store_key(description)
-    store = ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
+    store = peers.after_first(
+        lambda: ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
+    )
     with taking_turns(directory):
         store.touch()
-        if store.complete:
+        if peers.first(lambda: store.complete):
             logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         else:
             with quiet_lightning(), one_message():
@@ -255,6 +258,7 @@ def collect(
                 images = Images(source, preprocess)
                 collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
                 trainer.predict(collector, return_predictions=False)
+            peers.meet()  # each has written its own shards
             if not store.complete:
                 raise KeyboardInterrupt
     check_bad_share(

@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from mfv import peers
 from mfv.errors import MfvError
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
@@ -137,6 +138,7 @@ def render_units(
         trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
     if trainer.interrupted:
         raise KeyboardInterrupt
+    peers.meet()  # the first process has written the result
     return Rendering.load(result).split([len(own) for own in starts])
 
 
