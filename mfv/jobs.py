@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pytorch_lightning.loggers import Logger
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
+from mfv.machine import Timer
+from mfv.progress import job_line
 from mfv.reports.index import read_entry, write_index, write_strip
 from mfv.reports.loggers import close_loggers, log_files, log_rendering, log_table, log_units
 from mfv.reports.report import write_report
@@ -39,9 +42,12 @@ def run_unit(
     plan = experiment.discover(layer, unit, directory)
     (rendering,) = experiment.render(layer, [plan], directory)
     result = experiment.judge(layer, plan, rendering)
-    page = report(result, directory, command)
-    log_result(loggers, result, directory, layer.store)
-    logger.info("%s", summary_table(result.facet_set))
+    timer = Timer(shown=experiment.machine.progress)
+    with timer("report"):
+        page = report(result, directory, command)
+        log_result(loggers, result, directory, layer.store)
+    found = result.facet_set
+    logger.info("%s", summary_table(found.with_(timing={**found.timing, **timer.seconds})))
     logger.info("contact sheet  %s", directory / "contact_sheet.png")
     logger.info("gallery        %s", page)
     return result.facet_set
@@ -84,17 +90,21 @@ class UnitsJob:
             waiting = len(places) - len(known) - len(failures)
             return write_index(known, self.directory, waiting, failures, self.command)
 
-        for layer, some in units.items():
-            collected = self.experiment.collect(layer, self.stores)
-            root = self.directory / folder_of(layer)
-            for done in run_units(self.experiment, collected, some, root, self.place, is_done):
-                if isinstance(done, Failure):
-                    logger.error("%s: %s", done.unit, done.message)
-                    failures.append(f"{done.unit}: {done.message}")
-                else:
-                    place = self.finish(done, collected.store)
-                    entries[place] = read_entry(place, self.directory)
-                index()
+        shown = self.experiment.machine.progress
+        with job_line(len(places), "units", len(entries)) if shown else nullcontext() as line:
+            for layer, some in units.items():
+                collected = self.experiment.collect(layer, self.stores)
+                root = self.directory / folder_of(layer)
+                for done in run_units(self.experiment, collected, some, root, self.place, is_done):
+                    if isinstance(done, Failure):
+                        logger.error("%s: %s", done.unit, done.message)
+                        failures.append(f"{done.unit}: {done.message}")
+                    else:
+                        place = self.finish(done, collected.store)
+                        entries[place] = read_entry(place, self.directory)
+                    index()
+                    if line is not None:
+                        line.update()
         logger.info("index          %s", index())
         log_units(self.loggers, [entries[place] for place in places.values() if place in entries], self.directory)
         if failures:
@@ -110,8 +120,9 @@ class UnitsJob:
         unit = result.facet_set.unit
         place = self.place(unit)
         place.mkdir(parents=True, exist_ok=True)
-        write_strip(result.facet_set, place)
-        page = report(result, place, of_one(self.command, unit))
+        with Timer(self.experiment.level, self.experiment.machine.progress)("report"):
+            write_strip(result.facet_set, place)
+            page = report(result, place, of_one(self.command, unit))
         if self.loggers_of is not None:
             opened, rendering = self.loggers_of(unit, place), result.rendering
             captions = [f"facet {facet.index}" for facet in result.facet_set.facets]

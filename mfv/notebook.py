@@ -56,10 +56,12 @@ class Facets(FacetSet):
 
     """
 
+    stopped: str = ""  # "stopped at step 87 of 200", where the user interrupted the rendering
+
     @classmethod
-    def of(cls, found: FacetSet) -> Facets:
+    def of(cls, found: FacetSet, stopped: str = "") -> Facets:
         """Return the same facets, for a notebook."""
-        return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)})
+        return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)}, stopped=stopped)
 
     def __getitem__(self, index: int) -> PaintedFacet:
         facet = self.facets[index]
@@ -93,6 +95,7 @@ class Facets(FacetSet):
             _card(facet, picture, mean) for facet, picture, mean in zip(self, pictures, means, strict=True)
         ]  # fmt: skip
         title = f"{escape(self.unit)}: {len(self)} facets of {len(self.ids)} images"
+        title += f" · {escape(self.stopped)}" if self.stopped else ""
         return f'<div><p>{title}</p><div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cards)}</div></div>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     from mfv.experiment import Experiment
     from mfv.jobs import UnitsJob, run_unit
     from mfv.machine import Machine
+    from mfv.progress import beside_messages
     from mfv.reports.loggers import close_loggers, make_loggers
 
     judge = find_judge(_make(config.evaluation, "evaluation")["judge"], model)
@@ -102,10 +104,11 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         level=logging.DEBUG if several else logging.INFO,
     )
     try:
-        if several:
-            store = Path(config.store.root)
-            return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
-        return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
+        with beside_messages():
+            if several:
+                store = Path(config.store.root)
+                return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
+            return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
     finally:
         close_loggers(loggers)
 
@@ -125,7 +128,7 @@ def _make(config: DictConfig, group: str) -> Any:
 
 
 def _with_bars(setting: bool | str) -> bool:
-    return sys.stderr.isatty() if setting == "auto" else bool(setting)
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" if setting == "auto" else bool(setting)
 
 
 def _units_as(kind: Any) -> str:
