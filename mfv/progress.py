@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 NAME = 9  # characters of a stage's name
 COUNTED = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+JOB = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}]"
 UNCOUNTED = "{desc}     [{elapsed}]"
 REDRAWN = 0.2  # seconds, at the least, from one drawing of a line to the next
 TICK = 1.0  # seconds between the drawings of a stage that does not count
@@ -23,7 +24,12 @@ _jobs: list[tqdm] = []  # the lines of what is at work over many units: the stag
 
 
 def stage_line(
-    stage: str, total: int | None = None, unit: str = "", initial: int = 0, beneath: int | None = None
+    stage: str,
+    total: int | None = None,
+    unit: str = "",
+    initial: int = 0,
+    beneath: int | None = None,
+    form: str = COUNTED,
 ) -> tqdm:
     """Return the line of a stage: with a bar where it is known how much there is to do, else with the time alone.
 
@@ -33,6 +39,7 @@ def stage_line(
         unit: what is counted, in the plural: "images".
         initial: how much of it was done before.
         beneath: under how many other lines; the line is gone at the end, where there are any. By default those here.
+        form: of a line with a bar, as tqdm takes it.
 
     """
     others = len(_jobs) if beneath is None else beneath
@@ -41,7 +48,7 @@ def stage_line(
         total=total,
         unit=f" {unit}",
         initial=initial,
-        bar_format=UNCOUNTED if total is None else COUNTED,
+        bar_format=UNCOUNTED if total is None else form,
         dynamic_ncols=True,
         mininterval=REDRAWN,
         leave=not others,
@@ -71,7 +78,7 @@ def ticking(stage: str) -> Iterator[None]:
 @contextmanager
 def job_line(total: int, unit: str, done: int = 0) -> Iterator[tqdm]:
     """Show how far a job of many units is, above the line of the stage in hand."""
-    line = stage_line("job", total, unit, done)
+    line = stage_line("job", total, unit, done, form=JOB)
     _jobs.append(line)
     try:
         yield line

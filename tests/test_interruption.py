@@ -114,9 +114,8 @@ def test_an_interrupted_collection_leaves_the_network_and_the_process_as_they_we
         visualize(network)
     assert fingerprint(network) == before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with pytest.raises(KeyboardInterrupt):  # the process still listens
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)  # the process still listens
 
 
 def test_an_interrupt_while_clustering_or_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,11 +144,14 @@ def test_an_interrupt_while_clustering_or_measuring(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_keyboard_interrupt_that_is_no_signal_is_not_lightnings_exit() -> None:
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    def lightning() -> None:
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
-            sys.exit(1)  # as Lightning's trainer does
+            sys.exit(1)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        lightning()
     with pytest.raises(SystemExit), interruptible():
         sys.exit(3)
     found: list[bool] = []
@@ -172,13 +174,8 @@ def started(arguments: list[str], directory: Path) -> subprocess.Popen:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_the_command_line_says_how_to_go_on(tmp_path: Path, devices: int) -> None:
-    process = started(
-        ["render.iterations=4000", "checkpoint_every=2", f"machine.devices={devices}", "machine.accelerator=cpu",
-         "hydra.run.dir=run"],
-        tmp_path,
-    )  # fmt: skip
+def test_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
+    process = started(["render.iterations=4000", "checkpoint_every=2", "hydra.run.dir=run"], tmp_path)
     deadline = time.monotonic() + 240
     while not (tmp_path / "run" / "render.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -189,10 +186,8 @@ def test_the_command_line_says_how_to_go_on(tmp_path: Path, devices: int) -> Non
     assert "KeyboardInterrupt" not in output
     *_, said, command = output.strip().splitlines()
     assert "the same command goes on from here" in said
-    if devices == 1:
-        assert "of 4000" in said
-        state = torch.load(tmp_path / "run" / "render.ckpt", weights_only=True)["mfv"]
-        assert f"stopped at step {state['steps_done']} of" in said
+    state = torch.load(tmp_path / "run" / "render.ckpt", weights_only=True)["mfv"]
+    assert f"stopped at step {state['steps_done']} of 4000" in said
     assert f"hydra.run.dir={tmp_path / 'run'}" in command
     assert "render.iterations=4000" in command
     assert json.loads((tmp_path / "run" / "facets.json").read_text())["unit"]["layer"]

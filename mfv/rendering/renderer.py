@@ -106,7 +106,7 @@ class FacetRenderer(LightningModule):
         if self.snapshot_every and self.steps_done % self.snapshot_every == 0:
             images = self._whole(self.images.pixels().cpu())
             self.snapshots[self.steps_done] = (images * 255).round().byte()
-            self._log(images, self._whole(self.images.curves.cpu(), dim=1))
+            self._log(images, self._whole(self.images.curves.cpu(), dim=1), self.snapshot_every)
 
     def on_train_end(self) -> None:
         """Bring the images together; the first process writes them, once they are finished."""
@@ -117,6 +117,9 @@ class FacetRenderer(LightningModule):
             self.stopped = rendering
         if self.steps_done == self.recipe.steps and self.trainer.is_global_zero:
             rendering.save(self.result)
+            rest = self.steps_done % self.snapshot_every if self.snapshot_every else 0
+            if rest:
+                self._log(images, curves, rest)
 
     # --- checkpoints: whole images, so that another number of processes can go on -----------------
 
@@ -177,11 +180,12 @@ class FacetRenderer(LightningModule):
     def _whole(self, shard: Tensor, dim: int = 0) -> Tensor:
         return interleave(gather(shard, self._processes), dim)
 
-    def _log(self, images: Tensor, curves: Tensor) -> None:
+    def _log(self, images: Tensor, curves: Tensor, steps: int) -> None:
+        """Log the images, and the curves of so many last steps."""
         if not self.trainer.is_global_zero:
             return
         loggers: list[Logger] = list(self.loggers)  # type: ignore[arg-type]
-        for step in range(max(0, self.steps_done - self.snapshot_every), self.steps_done):
+        for step in range(self.steps_done - steps, self.steps_done):
             metrics = {f"activation/facet_{k:02d}": float(value) for k, value in enumerate(curves[step])}
             for logger in loggers:
                 logger.log_metrics(metrics, step)

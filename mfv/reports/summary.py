@@ -81,8 +81,18 @@ def mean_numbers(facet_set: FacetSet) -> dict[str, float]:
 
 
 def final_numbers(facet_set: FacetSet) -> dict[str, float]:
-    """Return the means over the facets and the numeric metrics, under "final/…", for a logger."""
+    """Return the means over the facets and the numeric metrics, under "final/…", for a logger.
+
+    With `facets`, how many there are, `seconds`, of all stages, and `activation_ratio`, the mean activation of the
+    visualizations to the median one of the photographs, where that is above zero.
+    """
     numbers = dict(mean_numbers(facet_set))
+    numbers["facets"] = float(len(facet_set))
+    if facet_set.timing:
+        numbers["seconds"] = float(sum(facet_set.timing.values()))
+    natural = facet_set.metrics.get("natural_median")
+    if natural is not None and natural > 0 and "activation" in numbers:
+        numbers["activation_ratio"] = numbers["activation"] / natural
     for name, value in wording.flatten(facet_set.metrics).items():
         if isinstance(value, Real):
             numbers[name] = float(value)
