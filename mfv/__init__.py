@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mfv.api import fast_recipe, visualize
     from mfv.errors import MfvError
+    from mfv.interruption import Interrupted
     from mfv.models.target import TargetModel
     from mfv.notebook import Facets
     from mfv.structures import Facet, FacetSet, Unit
 
-__all__ = ["Facet", "FacetSet", "Facets", "MfvError", "TargetModel", "Unit", "fast_recipe", "visualize"]
+__all__ = ["Facet", "FacetSet", "Facets", "Interrupted", "MfvError", "TargetModel", "Unit", "fast_recipe", "visualize"]
 
 _HOMES = {
     "Facet": "mfv.structures",
     "FacetSet": "mfv.structures",
     "Facets": "mfv.notebook",
+    "Interrupted": "mfv.interruption",
     "MfvError": "mfv.errors",
     "TargetModel": "mfv.models.target",
     "Unit": "mfv.structures",

@@ -15,6 +15,7 @@ from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
+from mfv.interruption import Interrupted
 from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
 from mfv.models.units import resolve_unit
 from mfv.notebook import Facets
@@ -86,6 +87,8 @@ def visualize(
 
     Raises:
         MfvError: something that was given does not fit; the message says what to do.
+        Interrupted: a KeyboardInterrupt while images were there: its `partial` holds the facets with those so far
+            (after the fact: `sys.last_value.partial`). With a `directory` the same call goes on behind them.
 
     Example:
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
@@ -98,21 +101,24 @@ def visualize(
             network, name=type(network).__name__.lower(), input_size=input_size, mean=mean, std=std, labels=labels
         )
         model = model.to(torch.device("cpu"))
-    result = run_experiment(
-        model,
-        resolve_unit(model, layer, unit),
-        as_source(images),
-        facets=facets,
-        discovery=discovery or TSNEKMeans(),
-        recipe=recipe or fast_recipe(),
-        selection=Selection(select, count),
-        judge_model=find_judge(judge, model),
-        position=position if position is None or isinstance(position, str) else _written(position),
-        seed=seed,
-        directory=directory,
-        store_root=store,
-        machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
-    )
+    try:
+        result = run_experiment(
+            model,
+            resolve_unit(model, layer, unit),
+            as_source(images),
+            facets=facets,
+            discovery=discovery or TSNEKMeans(),
+            recipe=recipe or fast_recipe(),
+            selection=Selection(select, count),
+            judge_model=find_judge(judge, model),
+            position=position if position is None or isinstance(position, str) else _written(position),
+            seed=seed,
+            directory=directory,
+            store_root=store,
+            machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
+        )
+    except Interrupted as stop:
+        raise Interrupted(Facets.of(stop.partial, str(stop)), stop.step, stop.steps) from None
     if directory is not None:
         rendering = result.rendering
         write_report(

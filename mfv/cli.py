@@ -27,6 +27,7 @@ BESIDE = (  # of several processes, what makes Hydra write nothing for those tha
     "hydra.output_subdir=null",
     "hydra/job_logging=stdout",
 )
+INTERRUPTED = 130  # exit status, as shells have it
 QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
 
 logger = logging.getLogger("mfv")
@@ -34,9 +35,6 @@ logger = logging.getLogger("mfv")
 
 def job(config: DictConfig) -> None:
     """Make one run; in a sweep, wherever its launcher brings it, a failure is noted and the other jobs go on."""
-    keep_freed_memory()
-    from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
-
     if peers.rank():
         logging.disable(logging.ERROR)  # the first process speaks; of what ends this one alone, this one
     context = HydraConfig.get()
@@ -48,18 +46,29 @@ def job(config: DictConfig) -> None:
     command = shlex.join(["python", "run.py", *overrides])
     group = Path(context.sweep.dir).name if sweep else None
     try:
+        keep_freed_memory()
+        from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
+
         run(config, directory, command, group)
     except MfvError as error:
         _fail(str(error), command, directory if sweep else None)
-    except KeyboardInterrupt:
-        again = shlex.join(["python", "run.py", *overrides, f"hydra.run.dir={directory}"])
-        logger.error("stopped; to go on from here:\n  %s", again)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        folder = f"hydra.sweep.dir={context.sweep.dir}" if sweep else f"hydra.run.dir={directory}"
+        logger.error("%s; the same command goes on from here, in the same directory:", str(stop) or "stopped")
+        logger.error("  %s", _again(folder))
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if not sweep:
             raise
         logger.exception("the job failed")
         _fail(f"{type(error).__name__}: {error}", command, directory)
+
+
+def _again(folder: str) -> str:
+    """Return the command that was given, with the directory that it was given or chose for itself."""
+    key = folder.partition("=")[0]
+    program = ["mfv"] if Path(sys.argv[0]).name == "mfv" else ["python", sys.argv[0]]
+    return shlex.join([*program, *(word for word in sys.argv[1:] if not word.startswith(f"{key}=")), folder])
 
 
 def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:
@@ -77,6 +86,14 @@ def with_quiet(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run what the command line says; exit status 1 where a run, or a job of a sweep, failed."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # before a job has begun
+        print("stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _main() -> None:
     if sys.argv[1:2] == ["store"]:
         sys.exit(store_command.main(sys.argv[2:]))
     register()

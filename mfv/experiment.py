@@ -30,13 +30,14 @@ from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
+from mfv.interruption import Interrupted
 from mfv.machine import Machine, Timer
 from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
 from mfv.rendering.render import bound_part, render_units
-from mfv.rendering.rendering import Rendering
+from mfv.rendering.rendering import Rendering, RenderingStopped
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import Clustering, FacetSet, Unit
 from mfv.unit_images import (
@@ -87,14 +88,22 @@ def run_experiment(
 
     Raises:
         MfvError: something that was given does not fit; the message says what to do.
+        Interrupted: the user stopped it while there were images; it has them.
 
     """
     experiment = Experiment(model, source, **settings)
     with _directories(directory, store_root) as (run_directory, stores):
         layer = experiment.collect(unit.layer, stores)
         plan = experiment.discover(layer, unit, run_directory)
-        (rendering,) = experiment.render(layer, [plan], run_directory)
-        return experiment.judge(layer, plan, rendering)
+        steps = plan.part.recipe.steps
+        try:
+            (rendering,) = experiment.render(layer, [plan], run_directory)
+        except RenderingStopped as stop:
+            raise Interrupted(_with_images(layer, plan, stop.renderings[0]), stop.step, steps) from None
+        try:
+            return experiment.judge(layer, plan, rendering)
+        except KeyboardInterrupt:
+            raise Interrupted(_with_images(layer, plan, rendering), steps, steps) from None
 
 
 @dataclass(frozen=True)
@@ -180,8 +189,8 @@ class Experiment:
         machine = self.machine
         layer = self.model.before_activation(layer)
         view = unit_view(measured_field(self.model, layer), self.model.input_size, self.position)
-        timer = Timer()
-        with timer("collect"):
+        timer = Timer(shown=machine.progress)
+        with timer("collect", has_bar=True):
             store = collect(
                 self.model, layer, self.source, stores,
                 position=self.position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
@@ -199,7 +208,7 @@ class Experiment:
 
     def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
         """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
-        view, store, timer = layer.view, layer.store, Timer(self.level)
+        view, store, timer = layer.view, layer.store, Timer(self.level, self.machine.progress)
         if (directory / "facets.json").exists():
             found = FacetSet.load(directory)
             logger.log(self.level, "facets found before: %s", directory / "facets.json")
@@ -237,8 +246,8 @@ class Experiment:
         if peers.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
             return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
-        timer = Timer()
-        with timer("render"):
+        timer = Timer(shown=machine.progress)
+        with timer("render", has_bar=True):
             renderings = render_units(
                 self.model, [plan.part for plan in plans], [plan.starts for plan in plans],
                 seed=self.seed, input_size=layer.view.size, directory=directory,
@@ -288,6 +297,10 @@ class Experiment:
 
     def _windows(self, layer: Layer, rows: np.ndarray, unit: Unit) -> Tensor:
         return load_windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
+
+
+def _with_images(layer: Layer, plan: Plan, rendering: Rendering) -> FacetSet:
+    return plan.found.with_(images=layer.view.seen(rendering.images))
 
 
 def _verdict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from mfv import peers
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
+from mfv.machine import Timer
+from mfv.progress import job_line
 from mfv.reports.index import read_entry, write_index, write_strip
 from mfv.reports.loggers import close_loggers, log_files, log_rendering, log_table, log_units
 from mfv.reports.report import write_report
@@ -42,12 +45,15 @@ def run_unit(
 
     def finish() -> FacetSet:
         result = experiment.judge(layer, plan, rendering)
-        page = report(result, directory, command)
-        log_result(loggers, result, directory, layer.store)
-        logger.info("%s", summary_table(result.facet_set))
+        timer = Timer(shown=experiment.machine.progress)
+        with timer("report"):
+            page = report(result, directory, command)
+            log_result(loggers, result, directory, layer.store)
+        found = result.facet_set
+        logger.info("%s", summary_table(found.with_(timing={**found.timing, **timer.seconds})))
         logger.info("contact sheet  %s", directory / "contact_sheet.png")
         logger.info("gallery        %s", page)
-        return result.facet_set
+        return found
 
     return peers.first(finish)
 
@@ -105,20 +111,24 @@ class UnitsJob:
             if failures:
                 raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
 
-        for layer, some in units.items():
-            collected = self.experiment.collect(layer, self.stores)
-            root = self.directory / folder_of(layer)
-            for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
-                if peers.rank() > 0:
-                    continue
-                if isinstance(done, Failure):
-                    logger.error("%s: %s", done.unit, done.message)
-                    failures.append(f"{done.unit}: {done.message}")
-                else:
-                    self.log(done, collected.store)
-                    place = self.place(done.unit)
-                    entries[place] = read_entry(place, self.directory)
-                index()
+        shown = self.experiment.machine.progress and peers.rank() == 0
+        with job_line(len(places), "units", len(entries)) if shown else nullcontext() as line:
+            for layer, some in units.items():
+                collected = self.experiment.collect(layer, self.stores)
+                root = self.directory / folder_of(layer)
+                for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
+                    if peers.rank() > 0:
+                        continue
+                    if isinstance(done, Failure):
+                        logger.error("%s: %s", done.unit, done.message)
+                        failures.append(f"{done.unit}: {done.message}")
+                    else:
+                        self.log(done, collected.store)
+                        place = self.place(done.unit)
+                        entries[place] = read_entry(place, self.directory)
+                    index()
+                    if line is not None:
+                        line.update()
         peers.first(end)
         return [FacetSet.load(place) for place in places.values()]
 
@@ -131,8 +141,9 @@ class UnitsJob:
         unit = result.facet_set.unit
         place = self.place(unit)
         place.mkdir(parents=True, exist_ok=True)
-        write_strip(result.facet_set, place)
-        report(result, place, of_one(self.command, unit))
+        with Timer(self.experiment.level, self.experiment.machine.progress)("report"):
+            write_strip(result.facet_set, place)
+            report(result, place, of_one(self.command, unit))
         kept = None if self.loggers_of is None else replace(result, thumbnails=result.thumbnails[:0])
         return Finished(unit, len(result.facet_set), kept)
 

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-import numpy as np
 from markupsafe import Markup, escape
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from mfv.reports import wording
 from mfv.reports.images import in_threads, save_png, thumbnail_data_uri, to_pil
-from mfv.reports.palette import LIGHT_GROUND, facet_colours
+from mfv.reports.map_picture import map_picture
 from mfv.structures import Facet, FacetSet
 
 SHOWN = 168  # pixels a side of a visualization in the table; its mean image has a third
-DOT, MARGIN = 4, 12  # pixels, of the map
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,12 @@ class Facets(FacetSet):
 
     """
 
+    stopped: str = ""  # "stopped at step 87 of 200", where the user interrupted the rendering
+
     @classmethod
-    def of(cls, found: FacetSet) -> Facets:
+    def of(cls, found: FacetSet, stopped: str = "") -> Facets:
         """Return the same facets, for a notebook."""
-        return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)})
+        return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)}, stopped=stopped)
 
     def __getitem__(self, index: int) -> PaintedFacet:
         facet = self.facets[index]
@@ -72,19 +72,7 @@ class Facets(FacetSet):
 
     def plot_map(self, side: int = 640) -> Image.Image:
         """Return the 2-D map of the images, a dot each, in the facets' colours, with the facets' numbers."""
-        canvas = Image.new("RGB", (side, side), LIGHT_GROUND)
-        draw = ImageDraw.Draw(canvas)
-        low, high = self.embedding.min(0), self.embedding.max(0)
-        scale = (side - 2 * MARGIN) / max(float((high - low).max()), 1e-12)
-        places = MARGIN + (self.embedding - low) * scale
-        places[:, 1] = side - places[:, 1]
-        colours = facet_colours(len(self))
-        for (x, y), facet in zip(places.tolist(), self.assignment.tolist(), strict=True):
-            draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=colours[facet])
-        for facet in range(len(self)):
-            x, y = np.median(places[self.assignment == facet], axis=0)
-            draw.text((x, y), str(facet), fill="black", stroke_width=3, stroke_fill="white", anchor="mm")
-        return canvas
+        return map_picture(self, side)
 
     def _repr_html_(self) -> str:
         pictures = in_threads(lambda facet: thumbnail_data_uri(facet.pil(), 2 * SHOWN), self)
@@ -93,6 +81,7 @@ class Facets(FacetSet):
             _card(facet, picture, mean) for facet, picture, mean in zip(self, pictures, means, strict=True)
         ]  # fmt: skip
         title = f"{escape(self.unit)}: {len(self)} facets of {len(self.ids)} images"
+        title += f" · {escape(self.stopped)}" if self.stopped else ""
         return f'<div><p>{title}</p><div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cards)}</div></div>'
 
 

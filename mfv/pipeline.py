@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,6 +57,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     experiment, units = peers.after_first(lambda: _prepared(config, settings))
 
     from mfv.jobs import UnitsJob, run_unit
+    from mfv.progress import beside_messages
     from mfv.reports.loggers import close_loggers, make_loggers
 
     several = names_several(settings["layer"], settings["unit"])
@@ -76,11 +78,12 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         own = f"{config.name} {unit.layer} {unit.index}"
         return make_loggers(config.logger.names, place, settings, own, group or directory.name, job_type="unit")
 
+    store = Path(config.store.root)
     try:
-        store = Path(config.store.root)
-        if several:
-            return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
-        return [run_unit(replace(experiment, loggers=loggers), one, directory, store, command, loggers)]
+        with beside_messages():
+            if several:
+                return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
+            return [run_unit(replace(experiment, loggers=loggers), one, directory, store, command, loggers)]
     finally:
         close_loggers(loggers)
 
@@ -120,7 +123,9 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         position=None if config.position is None else str(config.position),
         exemplar_count=config.exemplars,
         seed=config.seed,
-        machine=Machine(**{**settings["machine"], "progress": _with_bars(config.machine.progress)}),
+        machine=Machine(
+            **{**settings["machine"], "progress": peers.rank() == 0 and _with_bars(config.machine.progress)}
+        ),
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
         level=logging.DEBUG if names_several(settings["layer"], settings["unit"]) else logging.INFO,
@@ -143,7 +148,7 @@ def _make(config: DictConfig, group: str) -> Any:
 
 
 def _with_bars(setting: bool | str) -> bool:
-    return sys.stderr.isatty() if setting == "auto" else bool(setting)
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" if setting == "auto" else bool(setting)
 
 
 def _units_as(kind: Any) -> str:

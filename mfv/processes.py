@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,12 @@ class ShardedStrategy(DDPStrategy):
 
     def configure_ddp(self) -> None:
         """Leave the module as it is."""
+
+    def on_exception(self, exception: BaseException) -> None:
+        """End the processes that were started; what they have stored is whole."""
+        super().on_exception(exception)
+        if self.launcher is not None:
+            self.launcher.kill(signal.SIGKILL)
 
 
 def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:

@@ -27,7 +27,7 @@ ONLY = {
     "timm": {"models/timm.py"},
 }
 # What a part may import of mfv besides itself and the leaves.
-LEAVES = {"errors", "paths", "schedules", "structures", "progress", "processes", "peers"}
+LEAVES = {"errors", "interruption", "paths", "peers", "processes", "progress", "schedules", "structures"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),

@@ -45,7 +45,7 @@ def facet_set() -> FacetSet:
         embedding=np.zeros((3, 2), dtype=np.float32),
         activations=np.ones(3, dtype=np.float32),
         images=pictures,
-        metrics={"fidelity": {"final": 0.75}, "method": "tsne"},
+        metrics={"fidelity": {"final": 0.75}, "method": "tsne", "natural_median": 14.0},
     )
 
 
@@ -138,6 +138,15 @@ def read_wandb(run: Path) -> tuple[dict[str, object], list[dict[str, object]], o
     return config, history, started
 
 
+def summary_of(run: Path) -> dict[str, object]:
+    """Return an offline run's own summary: what its page compares it by."""
+    found: dict[str, object] = {}
+    for record in records(next(run.glob("*.wandb"))):
+        if record.WhichOneof("record_type") == "summary":
+            found |= nested(record.summary.update)
+    return found
+
+
 def runs_of(directory: Path) -> list[Path]:
     return sorted(directory.glob("wandb/offline-run-*"))
 
@@ -174,6 +183,13 @@ def test_offline_run_holds_config_curves_images_and_table(nobody, facet_set, tmp
     final = next(line for line in history if "final/activation" in line)
     assert final["final/activation"] == 21.0
     assert final["final/fidelity/final"] == 0.75
+    summary = summary_of(run)
+    assert summary["final/activation"] == 21.0
+    assert summary["final/activation_ratio"] == 1.5
+    assert summary["final/facets"] == 2
+    assert summary["final/fidelity/final"] == 0.75
+    drawn = next(line["map"] for line in history if "map" in line)
+    assert np.asarray(Image.open(run / "files" / drawn["filenames"][0])).shape == (640, 640, 3)
     logged = next(line["facets"] for line in history if "facets" in line)
     table = json.loads((run / "files" / logged["path"]).read_text())
     assert table["columns"] == list(loggers.COLUMNS)
@@ -292,7 +308,9 @@ def test_many_units_are_rows_of_one_table(nobody, facet_set, tmp_path):
     loggers.log_units(opened, [entry, entry], tmp_path)
     loggers.close_loggers(opened)
     (run,) = runs_of(tmp_path)
-    table = read_wandb(run)[1][-1]["units"]
+    table = next(line["units"] for line in read_wandb(run)[1] if "units" in line)
+    assert summary_of(run)["final/fidelity"] == 0.75
+    assert summary_of(run)["final/units"] == 2
     assert table["nrows"] == 2
     content = json.loads((run / "files" / table["path"]).read_text())
     assert content["columns"] == list(loggers.UNIT_COLUMNS)
@@ -347,9 +365,62 @@ def test_tensorboard_reads_back_curves_images_and_numbers(facet_set, tmp_path):
     picture = events.Images("visualization/facet_01")[0]
     assert (picture.step, picture.width, picture.height) == (20, 64, 64)
     assert events.Images("facets")[0].width > 500
+    assert (events.Images("map")[0].width, events.Images("map")[0].step) == (640, 20)
     text = events.Tensors("facets/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| 1 | 1 | 2.0 | 11.0 | 50th | .25 | no |" in text
     assert yaml.safe_load((tmp_path / "tensorboard" / "hparams.yaml").read_text()) == CONFIG
+
+
+def test_tensorboard_compares_runs_by_their_settings_and_final_numbers(facet_set, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    opened = loggers.make_loggers(["tensorboard"], tmp_path, CONFIG, "name")
+    log_run(opened, facet_set)
+    loggers.close_loggers(opened)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    content = events.summary_metadata
+    told = [HParamsPluginData.FromString(content[tag].plugin_data.content) for tag in content if "hparams" in tag]
+    session = next(each.session_start_info for each in told if each.HasField("session_start_info"))
+    assert session.hparams["facets"].number_value == 2
+    assert session.hparams["model/name"].string_value == "mobilenet_v2"
+    compared = next(each.experiment for each in told if each.HasField("experiment"))
+    assert {"final/activation", "final/activation_ratio"} <= {each.name.tag for each in compared.metric_infos}
+
+
+def test_a_stopped_run_is_continued_without_a_gap(nobody, tmp_path):
+    """What is logged of a rendering that is cut in two is what is logged of a whole one, in one W&B run."""
+    from test_experiment import Small
+    from test_interruption import IMAGES, interrupt_in
+
+    from mfv.api import fast_recipe
+    from mfv.data.memory import as_source
+    from mfv.discovery import TSNEKMeans
+    from mfv.experiment import Machine, run_experiment
+    from mfv.models.target import TargetModel
+    from mfv.rendering.renderer import FacetRenderer
+
+    model = TargetModel(Small(), input_size=32)
+    for stop in (5, 99):
+        opened = loggers.make_loggers(["wandb"], tmp_path, {}, "name")
+        with interrupt_in(FacetRenderer, "training_step", stop):
+            try:
+                run_experiment(
+                    model, Unit("custom", "two", 1), as_source(IMAGES), directory=tmp_path, store_root=tmp_path,
+                    facets=2, discovery=TSNEKMeans(), recipe=fast_recipe(8), snapshot_every=3, loggers=opened,
+                    machine=Machine(accelerator="cpu", progress=False),
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                assert stop == 5
+        loggers.close_loggers(opened)
+    runs = runs_of(tmp_path)
+    assert len({read_wandb(run)[2].run_id for run in runs}) == 1
+    history = [line for run in runs for line in read_wandb(run)[1]]
+    logged = [line["trainer/global_step"] for line in history if "activation/facet_00" in line]
+    assert logged == list(range(8))
+    assert [line["trainer/global_step"] for line in history if "visualization" in line] == [2, 5, 7]
 
 
 def test_csv_needs_no_logger(tmp_path):

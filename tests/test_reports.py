@@ -254,7 +254,11 @@ def test_means_leave_out_what_is_not_known():
     records = (Facet(0, ("a",), ("a",), activation=4.0), Facet(1, ("b", "c"), ("b",)))
     facet_set = make_set(2).with_(facets=records, images=None, metrics={})
     assert mean_numbers(facet_set) == {"images": 1.5, "activation": 4.0}
-    assert final_numbers(facet_set) == {"final/images": 1.5, "final/activation": 4.0}
+    assert final_numbers(facet_set.with_(timing={})) == {
+        "final/images": 1.5,
+        "final/activation": 4.0,
+        "final/facets": 2,
+    }
     assert "–" in summary_table(facet_set)
 
 

@@ -20,6 +20,7 @@ from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share, 
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError
+from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
@@ -215,6 +216,7 @@ def collect(
 
     Raises:
         MfvError: more images are unreadable than `source.max_bad_share` allows.
+        KeyboardInterrupt: the user stopped it; the shards that are finished stay.
 
     """
     preprocess = Preprocess(model.input_size, model.resize)
@@ -238,7 +240,8 @@ def collect(
         if peers.first(lambda: store.complete):
             logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         else:
-            with quiet_lightning(), one_message():
+            missing = sum(len(store.rows_of(shard)) for shard in store.missing())
+            with quiet_lightning(), one_message(), interruptible():
                 trainer = Trainer(
                     accelerator=accelerator,
                     devices=devices,
@@ -246,11 +249,11 @@ def collect(
                     strategy=strategy(devices, num_nodes),
                     use_distributed_sampler=False,
                     logger=False,
-                    callbacks=[StageBar("collect")] if progress else [],
+                    callbacks=[StageBar("collect", missing, "images")] if progress else [],
                     default_root_dir=root,
                     enable_checkpointing=False,
                     enable_model_summary=False,
-                    enable_progress_bar=progress,
+                    enable_progress_bar=False,
                 )
                 middle = model.anchor_layer if answers(model, model.anchor_layer) else None
                 prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
@@ -259,8 +262,6 @@ def collect(
                 collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
                 trainer.predict(collector, return_predictions=False)
             peers.meet()  # each has written its own shards
-            if not store.complete:
-                raise KeyboardInterrupt
     check_bad_share(
         [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped], len(source), source.max_bad_share
     )

@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class RenderCheckpoint(Callback):
-    """Write one checkpoint from time to time, each in one move in place of the last.
+    """Write one checkpoint from time to time, and where the user stops; each in one move in place of the last.
 
     Args:
         path: the file.
@@ -21,7 +21,7 @@ class RenderCheckpoint(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Save where it is time; every process takes part."""
-        if trainer.global_step % self.every == 0:
+        if trainer.global_step % self.every == 0 or trainer.should_stop:
             temporary = self.path.with_name(self.path.name + ".part")
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:

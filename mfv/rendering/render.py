@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mfv import peers
 from mfv.errors import MfvError
+from mfv.interruption import interruptible
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.unit import UnitActivation
@@ -23,7 +24,7 @@ from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
 from mfv.rendering.renderer import FacetRenderer
-from mfv.rendering.rendering import Rendering
+from mfv.rendering.rendering import Rendering, RenderingStopped
 from mfv.rendering.subject import UnitSubject
 
 
@@ -91,7 +92,8 @@ def render_units(
         What became of each unit's facets, in their order.
 
     Raises:
-        KeyboardInterrupt: the user stopped it; the checkpoint stays.
+        RenderingStopped: the user stopped it; the checkpoint is of the last step. Of several processes, or where the
+            user insists: a plain KeyboardInterrupt, and the checkpoint is the last one.
 
     """
     if directory is None:
@@ -105,7 +107,7 @@ def render_units(
     directory = Path(directory)
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
     directory.mkdir(parents=True, exist_ok=True)
-    recipe, every = parts[0].recipe, torch.cat(list(starts))
+    recipe, every, sizes = parts[0].recipe, torch.cat(list(starts)), [len(own) for own in starts]
     module = FacetRenderer(
         model,
         parts,
@@ -116,30 +118,36 @@ def render_units(
         snapshot_every=snapshot_every,
         acceleration=acceleration,
     )
-    with quiet_lightning(), one_message():
-        trainer = Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=num_nodes,
-            strategy=strategy(devices, num_nodes),
-            max_epochs=1,
-            max_steps=recipe.steps,
-            use_distributed_sampler=False,  # every process makes every step
-            logger=list(loggers) or False,
-            callbacks=[
-                RenderCheckpoint(checkpoint, checkpoint_every),
-                *([StageBar("render", refresh_rate=5)] if progress else []),
-            ],
-            default_root_dir=directory,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-        )
-        trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    processes = strategy(devices, num_nodes)
+    alone = processes == "auto"  # started processes have their images to themselves: their last checkpoint counts
+    try:
+        with quiet_lightning(), one_message(), interruptible(step_by_step=alone) as wish:
+            module.wish = wish
+            trainer = Trainer(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=num_nodes,
+                strategy=processes,
+                max_epochs=1,
+                max_steps=recipe.steps,
+                use_distributed_sampler=False,  # every process makes every step
+                logger=list(loggers) or False,
+                callbacks=[
+                    RenderCheckpoint(checkpoint, checkpoint_every),
+                    *([StageBar("render", recipe.steps, "steps")] if progress else []),
+                ],
+                default_root_dir=directory,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+            )
+            trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
+    except KeyboardInterrupt:
+        if module.stopped is None:
+            raise
+        raise RenderingStopped(module.stopped.split(sizes), module.steps_done, recipe.steps) from None
     peers.meet()  # the first process has written the result
-    return Rendering.load(result).split([len(own) for own in starts])
+    return Rendering.load(result).split(sizes)
 
 
 def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mfv.interruption import Wish
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import ActivationMaximizer
@@ -35,6 +36,10 @@ class FacetRenderer(LightningModule):
         input_size: the side of what the network is shown.
         snapshot_every: keep and log the images each this many steps; 0 for never.
         acceleration: what may make the network's passes faster.
+
+    Attributes:
+        wish: of the user, to stop after the step in hand.
+        stopped: the images so far, where the user had that wish.
 
     """
 
@@ -60,6 +65,8 @@ class FacetRenderer(LightningModule):
         self.maximizer: ActivationMaximizer | None = None
         self.snapshots: dict[int, Tensor] = {}
         self.steps_done = 0
+        self.wish = Wish()
+        self.stopped: Rendering | None = None
 
     # --- the images -----------------------------------------------------------------------------
 
@@ -92,20 +99,27 @@ class FacetRenderer(LightningModule):
             self.log("activation", values.mean(), prog_bar=True, logger=False)
         self.steps_done += 1
         self._keep()
+        self.trainer.should_stop = self.wish.asked
 
     def _keep(self) -> None:
         """Keep and log the images from time to time, before a checkpoint is written; all processes do so together."""
         if self.snapshot_every and self.steps_done % self.snapshot_every == 0:
             images = self._whole(self.images.pixels().cpu())
             self.snapshots[self.steps_done] = (images * 255).round().byte()
-            self._log(images, self._whole(self.images.curves.cpu(), dim=1))
+            self._log(images, self._whole(self.images.curves.cpu(), dim=1), self.snapshot_every)
 
     def on_train_end(self) -> None:
-        """Bring the images together; the first process writes them."""
+        """Bring the images together; the first process writes them, once they are finished."""
         images = self._whole(self.images.result().float().cpu())
         curves = self._whole(self.images.curves.cpu(), dim=1)
-        if self.trainer.is_global_zero:
-            Rendering(images, curves, self.snapshots).save(self.result)
+        rendering = Rendering(images, curves, self.snapshots)
+        if self.wish.asked:
+            self.stopped = rendering
+        if self.steps_done == self.recipe.steps and self.trainer.is_global_zero:
+            rendering.save(self.result)
+            rest = self.steps_done % self.snapshot_every if self.snapshot_every else 0
+            if rest:
+                self._log(images, curves, rest)
 
     # --- checkpoints: whole images, so that another number of processes can go on -----------------
 
@@ -166,11 +180,12 @@ class FacetRenderer(LightningModule):
     def _whole(self, shard: Tensor, dim: int = 0) -> Tensor:
         return interleave(gather(shard, self._processes), dim)
 
-    def _log(self, images: Tensor, curves: Tensor) -> None:
+    def _log(self, images: Tensor, curves: Tensor, steps: int) -> None:
+        """Log the images, and the curves of so many last steps."""
         if not self.trainer.is_global_zero:
             return
         loggers: list[Logger] = list(self.loggers)  # type: ignore[arg-type]
-        for step in range(max(0, self.steps_done - self.snapshot_every), self.steps_done):
+        for step in range(self.steps_done - steps, self.steps_done):
             metrics = {f"activation/facet_{k:02d}": float(value) for k, value in enumerate(curves[step])}
             for logger in loggers:
                 logger.log_metrics(metrics, step)

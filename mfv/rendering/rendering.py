@@ -47,3 +47,11 @@ class Rendering:
             if name.startswith("snapshot_")
         }
         return cls(tensors["images"], tensors["curves"], dict(sorted(snapshots.items())))
+
+
+class RenderingStopped(KeyboardInterrupt):
+    """The user stopped a rendering; `renderings` holds each unit's images after `step` of `steps` steps."""
+
+    def __init__(self, renderings: Sequence[Rendering], step: int, steps: int):
+        super().__init__(f"stopped at step {step} of {steps}")
+        self.renderings, self.step, self.steps = list(renderings), step, steps

@@ -16,6 +16,7 @@ from mfv.reports import judged, wording
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.images import square, to_pil
 from mfv.reports.index import STRIP, Entry
+from mfv.reports.map_picture import map_picture
 from mfv.reports.summary import final_numbers
 from mfv.reports.wandb_run import close_wandb, log_artifacts, open_wandb, wandb_files
 from mfv.structures import Facet, FacetSet
@@ -142,6 +143,7 @@ def log_units(loggers: Sequence[Logger], entries: Sequence[Entry], root: Path) -
                 cells = [each.layer, each.index, each.title, *_unit_numbers(each)]
                 lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
             logger.experiment.add_text("units", "\n".join(lines))
+    log_final(loggers, _means(entries))
 
 
 @rank_zero_only
@@ -156,6 +158,18 @@ def log_files(loggers: Sequence[Logger], files: Sequence[Path], store: Path, des
                 log_artifacts(logger, files, store, description)
 
 
+def _means(entries: Sequence[Entry]) -> dict[str, float]:
+    """Return the means over many units of what is known of them, under the names that a single one's have."""
+    columns = {
+        "activation": [each.activation for each in entries],
+        "natural_percentile": [each.percentile for each in entries],
+        "fidelity": [each.fidelity for each in entries],
+    }
+    known = {name: [value for value in values if value is not None] for name, values in columns.items()}
+    means = {f"final/{name}": sum(values) / len(values) for name, values in known.items() if values}
+    return {"final/units": float(len(entries)), **means}
+
+
 def _unit_numbers(entry: Entry) -> list[float | int | str | None]:
     numbers = (entry.activation, entry.percentile, entry.fidelity)
     return [entry.facets, entry.images, *numbers, ", ".join(entry.classes)]
@@ -165,21 +179,36 @@ def _unit_numbers(entry: Entry) -> list[float | int | str | None]:
 def log_table(
     loggers: Sequence[Logger], facet_set: FacetSet, exemplars: Sequence[Tensor], step: int | None = None
 ) -> None:
-    """Log the final table, a row per facet, and the means as "final/…".
+    """Log the final table, a row per facet, the map of the images, and the means as "final/…".
 
     `exemplars` holds one tensor (m, 3, h, w) per facet, nearest first. W&B gets a table with images;
     TensorBoard the contact sheet and the numbers as a Markdown table.
     """
-    numbers = final_numbers(facet_set)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             _log_wandb_table(logger, facet_set, exemplars, step)
+            with wandb_files(str(logger.save_dir)):
+                logger.log_image("map", [map_picture(facet_set)], step=step, caption=["a dot per image, by facet"])
         elif isinstance(logger, TensorBoardLogger):
             sheet = contact_sheet(facet_set, exemplars)
             logger.experiment.add_image("facets", np.asarray(sheet), step, dataformats="HWC")
+            logger.experiment.add_image("map", np.asarray(map_picture(facet_set)), step, dataformats="HWC")
             logger.experiment.add_text("facets", markdown_table(facet_set), step)
-        if numbers:
-            logger.log_metrics(numbers, step)
+    log_final(loggers, final_numbers(facet_set), step)
+
+
+@rank_zero_only
+def log_final(loggers: Sequence[Logger], numbers: Mapping[str, float], step: int | None = None) -> None:
+    """Log the numbers that runs are compared by: W&B's summary, and TensorBoard's HPARAMS beside the configuration."""
+    if not numbers:
+        return
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(dict(logger.hparams), dict(numbers), step)  # as curves too
+            continue
+        logger.log_metrics(dict(numbers), step)
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update(dict(numbers))
 
 
 def markdown_table(facet_set: FacetSet) -> str:
