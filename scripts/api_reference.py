@@ -1,4 +1,4 @@
-"""Build the API reference from the docstrings, as web pages (make docs).
+"""Build the API reference from the docstrings, as web pages with a search (make docs).
 
     python scripts/api_reference.py                        # all modules, into outputs/api
     python scripts/api_reference.py mfv mfv.objectives     # some
@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import pdoc
 import pdoc.render
+from torch import nn
 
 import mfv
 
@@ -34,17 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def public_modules() -> list[str]:
-    """Return the names of the package and of all its modules that do not begin with an underscore."""
-    found = [module.name for module in pkgutil.walk_packages(mfv.__path__, "mfv.")]
-    return ["mfv", *(name for name in found if "._" not in name)]
+    """Return the names of the package and of all its modules."""
+    return ["mfv", *(module.name for module in pkgutil.walk_packages(mfv.__path__, "mfv."))]
 
 
 def build(modules: Sequence[str], directory: Path) -> None:
-    """Write a page for each module, and an index with a search, into the directory."""
-    for name in mfv.__all__:  # they are imported on first use; pdoc looks at those that are there
+    """Write a page for each module, and an index, into the directory."""
+    for name in mfv.__all__:  # they are imported on first use, and pdoc shows what is there
         setattr(mfv, name, getattr(mfv, name))
-    pdoc.render.configure(docformat="google", include_undocumented=False, show_source=False)
-    pdoc.pdoc(*modules, output_directory=directory)
+    nn.Module.__init__.__doc__ = None  # else each objective's constructor is described with PyTorch's internals
+    pdoc.render.configure(docformat="google", show_source=False)
+    with warnings.catch_warnings():
+        # A dataclass's inherited fields have the types of another module: they are shown as they are written there.
+        warnings.filterwarnings("ignore", "Error parsing type annotation")
+        pdoc.pdoc(*modules, output_directory=directory)
 
 
 if __name__ == "__main__":
