@@ -171,6 +171,5 @@ def _written(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -62,7 +62,11 @@ def test_sections_become_lists(pages: Path) -> None:
         assert re.search(rf"<h6[^>]*>{section}:</h6>", about), section
     for name in inspect.signature(mfv.visualize).parameters:
         assert f"<strong>{name}:</strong>" in about, f"visualize does not say what {name} is"
-    for heading in ("Args:", "Attributes:\n", "Raises:\n"):  # sections that were not understood stay as they are written
+    for heading in (
+        "Args:",
+        "Attributes:\n",
+        "Raises:\n",
+    ):  # sections that were not understood stay as they are written
         assert heading not in page
 
 

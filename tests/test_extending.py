@@ -51,9 +51,13 @@ def test_all_of_it_takes_part_in_one_run(place: Path) -> None:
         piece
         for text in re.findall(r"`([^`\n]+)`", PAGE)
         for piece in shlex.split(text)
-        if piece.startswith(("model=custom", "model.network._target_", "data=frames", "data.path", "discovery=ward", "+render"))
+        if piece.startswith(
+            ("model=custom", "model.network._target_", "data=frames", "data.path", "discovery=ward", "+render")
+        )
     ]
-    settings = "model.input_size=96 unit=3 facets=2 render.iterations=3 evaluation=none hydra.run.dir=run store.root=store"
+    settings = (
+        "model.input_size=96 unit=3 facets=2 render.iterations=3 evaluation=none hydra.run.dir=run store.root=store"
+    )
     assert len(given) == 8
     finished = subprocess.run(
         [sys.executable, ROOT / "run.py", "--config-dir", "my_conf", *given, *settings.split()],
@@ -72,7 +76,12 @@ def test_all_of_it_takes_part_in_one_run(place: Path) -> None:
 def test_many_units_from_a_notebook(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
-    text = code(MANY).replace('"/photos"', '"photos"').replace('"0-15"', '"0-1"').replace("fast_recipe()", "fast_recipe(2)")
+    text = (
+        code(MANY)
+        .replace('"/photos"', '"photos"')
+        .replace('"0-15"', '"0-1"')
+        .replace("fast_recipe()", "fast_recipe(2)")
+    )
     names: dict[str, object] = {}
     exec("from my_package import MyNetwork\n" + text, names)
     assert [facets.unit.index for facets in names["facet_sets"]] == [0, 1]  # type: ignore[attr-defined]
