@@ -1,4 +1,5 @@
 # make demo: set everything up and paint the facets of the default unit. make test: set up, lint, types, tests.
+# make setup: set up alone. make docs: the API reference, outputs/api/index.html.
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -10,10 +11,15 @@ WORKERS ?= 2
 export GOMP_SPINCOUNT = 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint format clean
+.PHONY: setup demo docs test lint format clean
+
+setup: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python run.py
+
+docs: $(INSTALLED)
+	$(BIN)/python scripts/api_reference.py
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)

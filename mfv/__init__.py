@@ -1,6 +1,20 @@
 """mfv: multifaceted feature visualization. What a neuron fires for, one image per kind.
 
-`mfv.visualize` is all of it in one call; the parts are in the subpackages.
+`mfv.visualize` is all of it in one call. The parts, for those who want to change one:
+
+- `mfv.models`: networks under study (`TargetModel`), their layers and units
+- `mfv.data`: image sources
+- `mfv.activations`: what layers give, collected once for all images
+- `mfv.discovery`: from the codes of a unit's images to its facets
+- `mfv.objectives`: what is maximized
+- `mfv.regularizers`: what keeps an image natural
+- `mfv.parameterizations`: what the optimizer moves
+- `mfv.schedules`: numbers that change over the steps
+- `mfv.rendering`: recipes, and the images that come of them
+- `mfv.evaluation`: the numbers, and what a second network says
+- `mfv.reports`: contact sheet, gallery, loggers
+- `mfv.structures`: the records that pass from stage to stage
+- `mfv.experiment`: the stages one by one, for many units (`mfv.jobs`)
 """
 
 from typing import TYPE_CHECKING, Any

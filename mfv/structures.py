@@ -14,18 +14,28 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mfv.errors import MfvError
+
 SCHEMA = 1  # of facets.json
 JUDGED = ("fidelity", "judge_nearest", "judge_probability", "judge_class")  # a facet's, where a run has a judge
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A neuron or a channel of a layer."""
+    """A neuron or a channel of a layer.
 
-    model: str  # the model's name, for example "mobilenet_v2"
-    layer: str  # the layer's name in the network, for example "features.16"
-    index: int  # neuron, channel or feature within the layer
-    label: str | None = None  # the class's name, for units of the output layer
+    Attributes:
+        model: the model's name, for example "mobilenet_v2".
+        layer: the layer's name in the network, for example "features.16".
+        index: neuron, channel or feature within the layer, from 0.
+        label: the class's name, for units of the output layer; else None.
+
+    """
+
+    model: str
+    layer: str
+    index: int
+    label: str | None = None
 
     def __str__(self) -> str:
         name = f" ({self.label})" if self.label else ""
@@ -34,32 +44,58 @@ class Unit:
 
 @dataclass(frozen=True)
 class Clustering:
-    """What a discovery method finds among n codes."""
+    """What a discovery method finds among n codes.
 
-    assignment: np.ndarray  # (n,) int64: each code's cluster, clusters numbered 0 … k−1
-    distances: np.ndarray  # (n,) float: distance to the own cluster's centre, where the clusters were found
-    embedding: np.ndarray  # (n, 2) float32: the codes' 2-D map
-    details: Mapping[str, Any] = field(default_factory=dict)  # method, its settings and figures; JSON-ready
+    Attributes:
+        assignment: (n,) int64, each code's cluster; clusters are numbered 0 … k−1.
+        distances: (n,) float, to the own cluster's centre, where the clusters were found; the nearest lead.
+        embedding: (n, 2) float32, the codes' 2-D map.
+        details: method, its settings and figures, by name; goes into facets.json, so it must fit into JSON.
+
+    """
+
+    assignment: np.ndarray
+    distances: np.ndarray
+    embedding: np.ndarray
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Facet:
-    """One kind of image that a unit fires for. The numbers are None until the facet is rendered."""
+    """One kind of image that a unit fires for.
+
+    Numbers are None until the facet is rendered, those of a second network (the judge) also where a run has none.
+
+    Attributes:
+        index: its number, from 0.
+        members: ids of its images, nearest to the centre first.
+        exemplars: ids of the images whose mean is the start, nearest first.
+        activation_start: the unit's value on the mean image.
+        activation: the unit's value on the visualization.
+        probability: the class probability (0–1) of the visualization; of class units only.
+        is_argmax: whether no other unit of the layer is more active on the visualization.
+        natural_percentile: the share (0–100) of the facet's images with a lower activation.
+        fidelity: whether the judge finds the visualization nearest to its own facet.
+        judge_nearest: the index of the facet that it is nearest to.
+        judge_probability: what the judge gives the unit's class (0–1); of class units only.
+        judge_class: the class that the judge gives the visualization.
+        labels: its images' most frequent labels, each with the number of images.
+
+    """
 
     index: int
-    members: tuple[str, ...]  # ids of its images, nearest to the centre first
-    exemplars: tuple[str, ...]  # ids of the images whose mean is the start, nearest first
-    activation_start: float | None = None  # the unit's value on the mean image
-    activation: float | None = None  # the unit's value on the visualization
-    probability: float | None = None  # the class probability of the visualization; class units only
-    is_argmax: bool | None = None  # whether no other unit of the layer is more active
-    natural_percentile: float | None = None  # share (0–100) of the facet's images with a lower activation
-    # By a second network, the judge; None where a run has none.
-    fidelity: bool | None = None  # whether the visualization is nearest to its own facet
-    judge_nearest: int | None = None  # the facet that it is nearest to
-    judge_probability: float | None = None  # of the unit's class; class units only
-    judge_class: str | None = None  # the class that the visualization is given
-    labels: tuple[tuple[str, int], ...] = ()  # its images' most frequent labels, and of how many
+    members: tuple[str, ...]
+    exemplars: tuple[str, ...]
+    activation_start: float | None = None
+    activation: float | None = None
+    probability: float | None = None
+    is_argmax: bool | None = None
+    natural_percentile: float | None = None
+    fidelity: bool | None = None
+    judge_nearest: int | None = None
+    judge_probability: float | None = None
+    judge_class: str | None = None
+    labels: tuple[tuple[str, int], ...] = ()
 
     @property
     def size(self) -> int:
@@ -109,19 +145,36 @@ class Facet:
 
 @dataclass(frozen=True)
 class FacetSet:
-    """A unit's facets, with their images once they are rendered."""
+    """A unit's k facets, with their images once they are rendered, and the n images that they are made of.
+
+    `facet_set[2]` is one facet, `len(facet_set)` their number.
+
+    Attributes:
+        unit: whose.
+        facets: in the order of their numbers.
+        mean_images: (k, 3, H, W) float32 in [0, 1], the starts.
+        ids: of the n images, in the order of the next three.
+        assignment: (n,) int64, each image's facet.
+        embedding: (n, 2) float32, the 2-D map of the codes.
+        activations: (n,) float32, the unit's value on each image.
+        images: (k, 3, H, W) float32 in [0, 1], the visualizations; None until they are rendered.
+        metrics: the numbers of docs/evaluation.md, by name.
+        discovery: the method that found the facets, its settings and figures.
+        timing: seconds per stage.
+
+    """
 
     unit: Unit
     facets: tuple[Facet, ...]
-    mean_images: Tensor  # (k, 3, H, W) float32 in [0, 1]: the starts
-    ids: tuple[str, ...]  # (n,) the unit's images, the order of the next two
-    assignment: np.ndarray  # (n,) int64: each image's facet
-    embedding: np.ndarray  # (n, 2) float32: the 2-D map of the codes
-    activations: np.ndarray  # (n,) float32: the unit's value on each image
-    images: Tensor | None = None  # (k, 3, H, W) float32 in [0, 1]: the visualizations
+    mean_images: Tensor
+    ids: tuple[str, ...]
+    assignment: np.ndarray
+    embedding: np.ndarray
+    activations: np.ndarray
+    images: Tensor | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     discovery: Mapping[str, Any] = field(default_factory=dict)
-    timing: Mapping[str, float] = field(default_factory=dict)  # seconds per stage
+    timing: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.facets)
@@ -130,7 +183,7 @@ class FacetSet:
         return self.facets[index]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of facets.json (DESIGN: the contract)."""
+        """Return the content of facets.json."""
         return {
             "schema": SCHEMA,
             "unit": asdict(self.unit),
@@ -160,8 +213,15 @@ class FacetSet:
 
     @classmethod
     def load(cls, directory: str | Path) -> FacetSet:
-        """Read what `save` wrote."""
+        """Read what `save` wrote: the directory of a run, or of a unit in a run of several.
+
+        Raises:
+            MfvError: the directory holds no facets.json.
+
+        """
         directory = Path(directory)
+        if not (directory / "facets.json").is_file():
+            raise MfvError(f"{directory} holds no facets.json: give the folder of a run, as outputs/<date>/<time>")
         document = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "facets.safetensors")
         return cls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ def selected_rows(
     readable = store.readable()
     names: list[str] = []
     if model.is_output(unit.layer):
+        if selection.by == "auto" and not (model.labels or model.synsets) and any(source.labels):
+            _say_no_names(model.name)
         for known in (model.labels, model.synsets):
             if unit.index < len(known):
                 names.append(known[unit.index])
@@ -62,6 +65,16 @@ def selected_rows(
             f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
         )
     return chosen
+
+
+@cache
+def _say_no_names(model: str) -> None:
+    """Log it once, however many units there are."""
+    logger.info(
+        "the classes of %s have no names, so a class's images are those that it likes most, whatever their labels: "
+        "give the names in the order of the output (+model.labels=[…])",
+        model,
+    )
 
 
 def number_of_facets(facets: int | str, codes: np.ndarray, seed: int) -> int:

@@ -12,6 +12,7 @@ from mfv.errors import MfvError
 
 METHODS = ("auto", "class", "top")
 SHARE, LEAST, MOST = 0.15, 150, 1300  # of all images, for `count=None`
+SHOWN = 3  # labels that the log lists
 
 logger = logging.getLogger("mfv")
 
@@ -66,5 +67,8 @@ class Selection:
             return chosen[: self.count]
         if self.by == "auto" and names and found:
             logger.info("only %d images are of the unit's class: its most active images are taken", found)
+        elif self.by == "auto" and names and (others := sorted({label for label in labels if label is not None})):
+            shown = ", ".join(others[:SHOWN]) + (" …" if len(others) > SHOWN else "")
+            logger.info("no image is labelled %s (there are %s): its most active images are taken", names[0], shown)
         count = self.count or min(MOST, max(LEAST, round(SHARE * len(labels))))
         return order[:count]

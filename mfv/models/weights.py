@@ -140,8 +140,20 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     }
     if any(problems.values()):
         listed = "; ".join(f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names)
-        raise MfvError(f"weights {source} are not those of this network ({type(network).__name__}): {listed}")
+        raise MfvError(
+            f"weights {source} are not those of this network ({type(network).__name__}): {listed}{_other_head(own, state)}"
+        )
     network.load_state_dict({**own, **state})
+
+
+def _other_head(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Say what to do where a checkpoint differs from the network in the number of classes only."""
+    differing = [name for name in own if name in state and state[name].shape != own[name].shape]
+    counts = {state[name].shape[:1] for name in differing}
+    if own.keys() != state.keys() or len(counts) != 1 or any(state[n].shape[1:] != own[n].shape[1:] for n in differing):
+        return ""
+    (classes,) = counts.pop()
+    return f". It has {classes} classes: +model.num_classes={classes} +model.labels=[their names, in that order]"
 
 
 def build(builder: Callable[[], _Network], trained: bool) -> _Network:

@@ -1,0 +1,56 @@
+"""Build the API reference from the docstrings, as web pages with a search (make docs).
+
+    python scripts/api_reference.py                        # all modules, into outputs/api
+    python scripts/api_reference.py mfv mfv.objectives     # some
+
+It takes the extra `docs` (pdoc).
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pdoc
+import pdoc.render
+from torch import nn
+
+import mfv
+
+PAGES = Path("outputs/api")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages and say where they begin."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", help="which; by default all that are public")
+    parser.add_argument("--out", type=Path, default=PAGES)
+    options = parser.parse_args(arguments)
+    build(options.modules or public_modules(), options.out)
+    print(options.out / "index.html")
+    return 0
+
+
+def public_modules() -> list[str]:
+    """Return the names of the package and of all its modules."""
+    return ["mfv", *(module.name for module in pkgutil.walk_packages(mfv.__path__, "mfv."))]
+
+
+def build(modules: Sequence[str], directory: Path) -> None:
+    """Write a page for each module, and an index, into the directory."""
+    for name in mfv.__all__:  # they are imported on first use, and pdoc shows what is there
+        setattr(mfv, name, getattr(mfv, name))
+    nn.Module.__init__.__doc__ = None  # else each objective's constructor is described with PyTorch's internals
+    pdoc.render.configure(docformat="google", show_source=False)
+    with warnings.catch_warnings():
+        # A dataclass's inherited fields have the types of another module: they are shown as they are written there.
+        warnings.filterwarnings("ignore", "Error parsing type annotation")
+        pdoc.pdoc(*modules, output_directory=directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

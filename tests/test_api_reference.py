@@ -1,0 +1,80 @@
+"""The API reference: it builds, and every public name has its place and its description there."""
+
+import ast
+import html
+import importlib
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mfv
+
+pytest.importorskip("pdoc", reason="the reference is built with pdoc (pip install pdoc, or the extra docs)")
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("data", "discovery", "evaluation", "objectives", "parameterizations", "regularizers", "rendering")
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("api_reference", ROOT / "scripts" / "api_reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(reference: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of the public API; all modules take a minute."""
+    folder = tmp_path_factory.mktemp("api")
+    assert reference.main(["mfv", *(f"mfv.{package}" for package in PACKAGES), "--out", str(folder)]) == 0
+    return folder
+
+
+def words(text: str | None) -> str:
+    """Return the letters and digits of a text or a page, without its marks."""
+    return "".join(re.findall(r"\w+", html.unescape(re.sub(r"<[^>]+>", "", text or ""))))
+
+
+@pytest.mark.parametrize("module", ["mfv", *(f"mfv.{package}" for package in PACKAGES)])
+def test_every_public_name_is_described_on_its_page(pages: Path, module: str) -> None:
+    page = (pages / f"{module.replace('.', '/')}.html").read_text(encoding="utf-8")
+    found = importlib.import_module(module)
+    assert found.__all__
+    for name in found.__all__:
+        thing = getattr(found, name)
+        summary = (inspect.getdoc(thing) or "").split("\n\n")[0]
+        assert summary, f"{module}.{name} has no docstring"
+        begin = page.index(f'id="{name}"')
+        assert words(summary) in words(page[begin:]), f"{module}.{name}"
+
+
+def test_sections_become_lists(pages: Path) -> None:
+    page = (pages / "mfv.html").read_text(encoding="utf-8")
+    about = page[page.index('<section id="visualize"') :]
+    for section in ("Arguments", "Returns", "Raises", "Example"):
+        assert re.search(rf"<h6[^>]*>{section}:</h6>", about), section
+    for name in inspect.signature(mfv.visualize).parameters:
+        assert f"<strong>{name}:</strong>" in about, f"visualize does not say what {name} is"
+    for heading in (
+        "Args:",
+        "Attributes:\n",
+        "Raises:\n",
+    ):  # sections that were not understood stay as they are written
+        assert heading not in page
+
+
+def test_every_module_says_what_it_is(reference: ModuleType) -> None:
+    modules = reference.public_modules()
+    assert {"mfv", "mfv.schedules", "mfv.rendering.octave", "mfv.models.target"} <= set(modules)
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        assert spec
+        assert spec.origin
+        assert ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))), f"{name} has no docstring"
