@@ -20,6 +20,7 @@ from mfv.models.choice import layer_names, names_several
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+    from mfv.data.source import ImageSource
     from mfv.structures import FacetSet, Unit
 
 # What may differ between a run and its resumption: it changes no image.
@@ -108,6 +109,32 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
         return [run_unit(experiment, one, directory, Path(config.store.root), command, loggers)]
     finally:
         close_loggers(loggers)
+
+
+def config_of_run(directory: str | Path) -> DictConfig:
+    """Return the configuration that a run was made with, or the job that it is a unit of.
+
+    Raises:
+        MfvError: there is no config.yaml.
+
+    """
+    directory = Path(directory)
+    for place in (directory, *list(directory.resolve().parents)[:2]):
+        if (place / "config.yaml").exists():
+            config = OmegaConf.load(place / "config.yaml")
+            assert isinstance(config, DictConfig), "a run's configuration is a mapping"
+            return config
+    raise MfvError(f"{directory} holds no config.yaml, which names the images: give a directory that run.py made")
+
+
+def source_of_run(directory: str | Path) -> ImageSource:
+    """Return the images that a run was made of, as its configuration names them.
+
+    Raises:
+        MfvError: there is no configuration, or the images are no longer there.
+
+    """
+    return _make(config_of_run(directory).data, "data")
 
 
 def _make(config: DictConfig, group: str) -> Any:

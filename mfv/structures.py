@@ -118,6 +118,7 @@ class FacetSet:
     assignment: np.ndarray  # (n,) int64: each image's facet
     embedding: np.ndarray  # (n, 2) float32: the 2-D map of the codes
     activations: np.ndarray  # (n,) float32: the unit's value on each image
+    boxes: np.ndarray | None = None  # (n, 4) int64: the part (top, left, height, width) that it sees; None: all
     images: Tensor | None = None  # (k, 3, H, W) float32 in [0, 1]: the visualizations
     metrics: Mapping[str, Any] = field(default_factory=dict)
     discovery: Mapping[str, Any] = field(default_factory=dict)
@@ -150,6 +151,8 @@ class FacetSet:
             "assignment": torch.from_numpy(np.ascontiguousarray(self.assignment, dtype=np.int64)),
             "activations": torch.from_numpy(np.ascontiguousarray(self.activations, dtype=np.float32)),
         }
+        if self.boxes is not None:
+            tensors["boxes"] = torch.from_numpy(np.ascontiguousarray(self.boxes, dtype=np.int64))
         if self.images is not None:
             tensors["images"] = self.images.contiguous()
         metadata = {"ids": json.dumps(self.ids)}
@@ -172,6 +175,7 @@ class FacetSet:
             assignment=tensors["assignment"].numpy(),
             embedding=tensors["map"].numpy(),
             activations=tensors["activations"].numpy(),
+            boxes=tensors["boxes"].numpy() if "boxes" in tensors else None,
             images=tensors.get("images"),
             metrics=document["metrics"],
             discovery=document["discovery"],

@@ -120,6 +120,7 @@ def facet_set_of(
     clustering: Clustering,
     exemplar_count: int,
     words: Mapping[str, str],
+    shown: Preprocess,
 ) -> FacetSet:
     """Return the facets that a clustering of the unit's images makes, with their mean images."""
     ids = tuple(source.ids[row] for row in rows)
@@ -140,9 +141,11 @@ def facet_set_of(
         assignment=clustering.assignment.astype(np.int64),
         embedding=clustering.embedding.astype(np.float32),
         activations=store.activations(unit.index)[rows],
+        boxes=view.boxes(store.positions(rows, unit.index)),
         discovery={
             "images": len(ids),
             "facets": len(facets),
+            "input": {"size": shown.size, "resize": shown.resize},
             "receptive_field": _field_json(view),
             **clustering.details,
         },
