@@ -23,6 +23,7 @@ from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, unit_view
 from mfv.data.source import ImageSource
+from mfv.data.transforms import Preprocess
 from mfv.discovery.attribution import ATTRIBUTION
 from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
@@ -228,7 +229,8 @@ class Experiment:
                 clustering = self.refinement(clustering, codes)
                 words = dict(zip(self.model.synsets, self.model.labels, strict=False))
                 found = facet_set_of(
-                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words
+                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words,
+                    Preprocess(self.model.input_size, self.model.resize),
                 )  # fmt: skip
             found = found.with_(timing=timer.seconds)
             found.save(directory)

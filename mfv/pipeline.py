@@ -23,6 +23,7 @@ from mfv.models.choice import layer_names, names_several
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+    from mfv.data.source import ImageSource
     from mfv.experiment import Experiment
     from mfv.structures import FacetSet, Unit
 
@@ -129,6 +130,32 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         level=logging.DEBUG if names_several(settings["layer"], settings["unit"]) else logging.INFO,
     )
     return experiment, units
+
+
+def config_of_run(directory: str | Path) -> DictConfig:
+    """Return the configuration that a run was made with, or the job that it is a unit of.
+
+    Raises:
+        MfvError: there is no config.yaml.
+
+    """
+    directory = Path(directory)
+    for place in (directory, *list(directory.resolve().parents)[:2]):
+        if (place / "config.yaml").exists():
+            config = OmegaConf.load(place / "config.yaml")
+            assert isinstance(config, DictConfig), "a run's configuration is a mapping"
+            return config
+    raise MfvError(f"{directory} holds no config.yaml, which names the images: give a directory that run.py made")
+
+
+def source_of_run(directory: str | Path) -> ImageSource:
+    """Return the images that a run was made of, as its configuration names them.
+
+    Raises:
+        MfvError: there is no configuration, or the images are no longer there.
+
+    """
+    return _make(config_of_run(directory).data, "data")
 
 
 def _make(config: DictConfig, group: str) -> Any:

@@ -153,10 +153,11 @@ class FacetSet:
         unit: whose.
         facets: in the order of their numbers.
         mean_images: (k, 3, H, W) float32 in [0, 1], the starts.
-        ids: of the n images, in the order of the next three.
+        ids: of the n images, in the order of the next four.
         assignment: (n,) int64, each image's facet.
         embedding: (n, 2) float32, the 2-D map of the codes.
         activations: (n,) float32, the unit's value on each image.
+        boxes: (n, 4) int64, the part of each image (top, left, height, width) that the unit sees; None for all of it.
         images: (k, 3, H, W) float32 in [0, 1], the visualizations; None until they are rendered.
         metrics: the numbers of docs/evaluation.md, by name.
         discovery: the method that found the facets, its settings and figures.
@@ -171,6 +172,7 @@ class FacetSet:
     assignment: np.ndarray
     embedding: np.ndarray
     activations: np.ndarray
+    boxes: np.ndarray | None = None
     images: Tensor | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     discovery: Mapping[str, Any] = field(default_factory=dict)
@@ -203,6 +205,8 @@ class FacetSet:
             "assignment": torch.from_numpy(np.ascontiguousarray(self.assignment, dtype=np.int64)),
             "activations": torch.from_numpy(np.ascontiguousarray(self.activations, dtype=np.float32)),
         }
+        if self.boxes is not None:
+            tensors["boxes"] = torch.from_numpy(np.ascontiguousarray(self.boxes, dtype=np.int64))
         if self.images is not None:
             tensors["images"] = self.images.contiguous()
         metadata = {"ids": json.dumps(self.ids)}
@@ -232,6 +236,7 @@ class FacetSet:
             assignment=tensors["assignment"].numpy(),
             embedding=tensors["map"].numpy(),
             activations=tensors["activations"].numpy(),
+            boxes=tensors["boxes"].numpy() if "boxes" in tensors else None,
             images=tensors.get("images"),
             metrics=document["metrics"],
             discovery=document["discovery"],

@@ -142,6 +142,7 @@ def facet_set_of(
     clustering: Clustering,
     exemplar_count: int,
     words: Mapping[str, str],
+    shown: Preprocess,
 ) -> FacetSet:
     """Return the facets that a clustering of the unit's images makes, with their mean images."""
     ids, values = tuple(source.ids[row] for row in rows), store.activations(unit.index)
@@ -162,9 +163,11 @@ def facet_set_of(
         assignment=clustering.assignment.astype(np.int64),
         embedding=clustering.embedding.astype(np.float32),
         activations=values[rows],
+        boxes=view.boxes(store.positions(rows, unit.index)),
         discovery={
             "images": len(ids),
             "facets": len(facets),
+            "input": {"size": shown.size, "resize": shown.resize},
             "receptive_field": _field_json(view),
             "natural": natural_histogram(values[store.readable()]),
             **clustering.details,

@@ -115,14 +115,19 @@ def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dic
     if not (directory / "contact_sheet.png").exists():
         settings = [f"render={preset}", f"seed={seed}", *options.on, *shlex.split(unit), *overrides]
         try:
-            with initialize_config_module("conf", version_base="1.3"):
-                config = compose("config", settings)
-            run(config, directory)
+            make(settings, directory)
         except (MfvError, HydraException, OmegaConfBaseException) as error:
             print(f"{row} {unit} seed {seed}: {error}", file=sys.stderr)
             return None
     found: dict[str, Any] = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
     return found
+
+
+def make(settings: Sequence[str], directory: Path) -> None:
+    """Make an ordinary run, or finish it, in a directory, from the overrides that run.py takes."""
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", list(settings))
+    run(config, directory)
 
 
 def over_units(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,6 +61,20 @@ class View:
         top = y * self.field.stride + self.field.start - self.margin
         left = x * self.field.stride + self.field.start - self.margin
         return crop_resized(pixels, (top, left, self.size, self.size), self.size)
+
+    def boxes(self, places: np.ndarray | None) -> np.ndarray | None:
+        """Return what the unit sees (n, 4) of images at the network's input size: top, left, height, width.
+
+        It may reach beyond an image. None for units that see the whole image.
+
+        Args:
+            places: (n,) as y·W + x in the layer's map, where the unit fires.
+
+        """
+        if self.field is None or places is None:
+            return None
+        corners = np.stack(np.divmod(places, self.field.grid[1]), axis=1) * self.field.stride + self.field.start
+        return np.concatenate([corners, np.full_like(corners, self.field.size)], axis=1)
 
     def seen(self, windows: Tensor) -> Tensor:
         """Return the part of windows (n, 3, s, s), at any scale, that the unit sees."""
