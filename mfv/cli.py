@@ -6,13 +6,16 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported: see docs/performance.md
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -20,6 +23,7 @@ from mfv import peers, store_command
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
+from mfv.overrides import check_choices, explained
 from mfv.sweeps import check_launcher, note_failure, report_failures
 
 BESIDE = (  # of several processes, what makes Hydra write nothing for those that are not the first
@@ -27,6 +31,7 @@ BESIDE = (  # of several processes, what makes Hydra write nothing for those tha
     "hydra.output_subdir=null",
     "hydra/job_logging=stdout",
 )
+FULL_ERRORS = "HYDRA_FULL_ERROR"
 INTERRUPTED = 130  # exit status, as shells have it
 QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
 
@@ -46,6 +51,7 @@ def job(config: DictConfig) -> None:
     command = shlex.join(["python", "run.py", *overrides])
     group = Path(context.sweep.dir).name if sweep else None
     try:
+        check_choices(context.runtime.choices)
         keep_freed_memory()
         from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
 
@@ -59,7 +65,8 @@ def job(config: DictConfig) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not sweep:
-            raise
+            traceback.print_exception(error)
+            sys.exit(1)
         logger.exception("the job failed")
         _fail(f"{type(error).__name__}: {error}", command, directory)
 
@@ -109,8 +116,27 @@ def _main() -> None:
             peers.meet()
         except MfvError:  # the first process did not understand the command line, and said so
             sys.exit(1)
-    hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
+    try:
+        with whole_errors() as ours:
+            hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
+    except HydraException as error:
+        if not ours:
+            raise
+        print(f"error: {explained(error, sys.argv[1:])}", file=sys.stderr)
+        sys.exit(1)
     report_failures()
+
+
+@contextmanager
+def whole_errors() -> Iterator[bool]:
+    """Have Hydra raise its errors rather than print them; gives whether it is us who want that, not the user."""
+    ours = FULL_ERRORS not in os.environ
+    os.environ.setdefault(FULL_ERRORS, "1")
+    try:
+        yield ours
+    finally:
+        if ours:
+            del os.environ[FULL_ERRORS]
 
 
 if __name__ == "__main__":

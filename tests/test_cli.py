@@ -62,6 +62,10 @@ def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
         (["layer=[features.18,feature.17]", "unit=all"], "no layer 'feature.17'; did you mean features.17"),
         (["machine.precision=bf16"], "machine.precision is 'bf16'; did you mean bfloat16?"),
         (["model=alexnet", "layer=conv5", "unit=cinema"], "units of layer 'features.10' of alexnet have no names"),
+        (["store.dir=x"], "error: store.dir: there is no such key; did you mean store.root? (store has root)"),
+        (["-m", "unit=3,4", "render=fast,best", "store.dir=x"], "error: store.dir: there is no such key"),
+        (["model@evaluation.judge=resnet51"], "there is no such choice; did you mean resnet50"),
+        (["unit=bell", "pepper"], "'pepper' is no setting: settings are KEY=VALUE"),
     ],
 )
 def test_wrong_names_are_answered_before_pytorch_is_loaded(tmp_path: Path, arguments: list[str], answer: str) -> None:
@@ -73,6 +77,7 @@ def test_wrong_names_are_answered_before_pytorch_is_loaded(tmp_path: Path, argum
     assert done.returncode == 1
     assert answer in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert "HYDRA_FULL_ERROR" not in done.stderr
 
 
 def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
