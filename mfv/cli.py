@@ -75,7 +75,9 @@ def _again(folder: str) -> str:
     """Return the command that was given, with the directory that it was given or chose for itself."""
     key = folder.partition("=")[0]
     program = ["mfv"] if Path(sys.argv[0]).name == "mfv" else ["python", sys.argv[0]]
-    return shlex.join([*program, *(word for word in sys.argv[1:] if not word.startswith(f"{key}=")), folder])
+    words = [word for word in sys.argv[1:] if word not in QUIET and not word.startswith(f"{key}=")]
+    quiet = ["--quiet"] if set(QUIET) <= set(sys.argv) else []
+    return shlex.join([*program, *words, *quiet, folder])
 
 
 def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:

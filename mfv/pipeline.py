@@ -124,7 +124,7 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         position=None if config.position is None else str(config.position),
         exemplar_count=config.exemplars,
         seed=config.seed,
-        machine=Machine(**{**settings["machine"], "progress": _with_bars(config.machine.progress)}),
+        machine=Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)}),
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
         level=logging.DEBUG if names_several(settings["layer"], settings["unit"]) else logging.INFO,
@@ -172,7 +172,8 @@ def _make(config: DictConfig, group: str) -> Any:
         raise MfvError(f"{group}: {type(cause).__name__}: {cause} (see conf/{group}/ for what it takes)") from error
 
 
-def _with_bars(setting: bool | str) -> bool:
+def with_bars(setting: bool | str) -> bool:
+    """Say whether progress bars are shown: by "auto" where there is a terminal whose cursor moves."""
     if peers.rank():  # the first process shows them
         return False
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" if setting == "auto" else bool(setting)

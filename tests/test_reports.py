@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
@@ -248,6 +249,28 @@ def test_summary_table_lines_up_and_ends_with_the_means(facet_set):
     assert table[2].split() == ["0", "6", "4.2", "→", "31.0", "97th", ".92", "yes"]
     assert table[-1].split() == ["mean", "6.0", "5.8", "→", "29.5", "97th", ".92", "50%"]
     assert lines[9:] == ["fidelity/start  0.50", "fidelity/final  0.90", "chosen          yes", "render 1.5 s"]
+
+
+@pytest.mark.parametrize("of_class", [True, False])
+def test_the_summary_of_a_judged_unit_fits_a_terminal(facet_set, of_class):
+    judged = [
+        replace(
+            facet,
+            probability=0.9 if of_class else None,
+            fidelity=facet.index != 1,
+            judge_nearest=0,
+            judge_probability=0.8 if of_class else None,
+            judge_class="West Highland white terrier",
+        )
+        for facet in facet_set.facets
+    ]
+    metrics = {f"{name}{kind}": 0.5 for name in ("fidelity", "typicality") for kind in ("", "_start", "_shuffled")}
+    timing = dict.fromkeys(("collect", "select", "discover", "render", "evaluate", "judge", "report"), 1234.5)
+    table = summary_table(facet_set.with_(facets=tuple(judged), metrics=metrics | {"judge": "net"}, timing=timing))
+    assert max(map(len, table.splitlines())) <= 80
+    assert "West Highland white…" in table
+    assert ("probability" in table) == of_class
+    assert all(line.endswith(("s", "·")) for line in table.splitlines()[-2:])
 
 
 def test_means_leave_out_what_is_not_known():

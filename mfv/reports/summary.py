@@ -11,6 +11,7 @@ WIDTH = 80  # columns of a terminal
 GAP = "  "  # between columns of a table
 LONGEST = 20  # characters of a class's name
 PROBABILITY = 4  # the column
+KEPT = "\u00a0"  # a space at which no line is broken
 
 
 def summary_table(facet_set: FacetSet) -> str:
@@ -61,8 +62,8 @@ def summary_table(facet_set: FacetSet) -> str:
     metrics = wording.flatten(judged.other_metrics(facet_set))
     widest = max((len(name) for name in metrics), default=0)
     table += [f"{name:<{widest}}  {wording.readable(value)}" for name, value in metrics.items()]
-    seconds = [f"{stage} {seconds:.1f} s" for stage, seconds in facet_set.timing.items()]
-    table += textwrap.wrap(" · ".join(seconds), WIDTH)
+    seconds = [f"{stage} {seconds:.1f} s".replace(" ", KEPT) for stage, seconds in facet_set.timing.items()]
+    table += [line.replace(KEPT, " ") for line in textwrap.wrap(" · ".join(seconds), WIDTH)]
     return "\n".join(table)
 
 
