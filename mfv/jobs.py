@@ -26,6 +26,7 @@ from mfv.waves import Failure, run_units
 
 KEPT = ("facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html")  # of a run, as W&B's artifact
 PAGE = "gallery.html"  # what is written last of a unit: where it is, nothing is left to do
+UNLOGGED = "unlogged"  # but to log it, where this file is
 
 logger = logging.getLogger("mfv")
 
@@ -143,6 +144,8 @@ class UnitsJob:
         place.mkdir(parents=True, exist_ok=True)
         with Timer(self.experiment.level, self.experiment.machine.progress)("report"):
             write_strip(result.facet_set, place)
+            if self.loggers_of is not None:
+                (place / UNLOGGED).touch()
             report(result, place, of_one(self.command, unit))
         kept = None if self.loggers_of is None else replace(result, thumbnails=result.thumbnails[:0])
         return Finished(unit, len(result.facet_set), kept)
@@ -158,6 +161,7 @@ class UnitsJob:
                 log_result(opened, result, place, store)
             finally:
                 close_loggers(opened)
+        (place / UNLOGGED).unlink(missing_ok=True)
         logger.info("%s: %d facets, gallery %s", unit, finished.facets, place / PAGE)
 
 
@@ -178,7 +182,7 @@ def report(result: Result, directory: Path, command: str = "") -> Path:
 
 def is_done(place: Path) -> bool:
     """Say whether nothing is left to do of a unit."""
-    return (place / PAGE).exists()
+    return (place / PAGE).exists() and not (place / UNLOGGED).exists()
 
 
 def folder_of(layer: str) -> str:

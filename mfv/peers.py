@@ -169,7 +169,9 @@ def _distributed() -> Any:
                 world_size=environment.world_size(),
             )
         except torch.distributed.DistError as error:
-            raise MfvError(f"not all of the {count()} processes that were to start together came: {error}") from error
+            raise MfvError(
+                f"not all of the {count()} processes that were to start together have come: {error}"
+            ) from error
         atexit.register(torch.distributed.destroy_process_group)
     return torch.distributed
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,8 @@ WAVES = "waves"  # the folder of what is being rendered
 LISTED = "units.json"  # in a wave's folder: its units
 ON_CPU, ON_GPU = 64, 512  # images of a wave, for each process
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 logger = logging.getLogger("mfv")
 
@@ -64,14 +66,14 @@ def run_units(
         return [unit for unit in some if not is_done(place(unit))]
 
     for folder, listed in peers.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
-        wanted = peers.first(lambda listed=listed: left(listed))
+        wanted = peers.first(partial(left, listed))
         if wanted:
             begun = list(_plans(experiment, layer, listed, place))
             plans = [plan for plan in begun if isinstance(plan, Plan)]
             for failure in (plan for plan in begun if isinstance(plan, Failure)):  # what was found cannot be read
                 raise MfvError(failure.message)
             yield from _wave(experiment, layer, plans, wanted, folder, finish)
-        peers.first(lambda folder=folder: shutil.rmtree(folder, ignore_errors=True))
+        peers.first(partial(shutil.rmtree, folder))
     waiting = peers.first(lambda: left(units))
     most = images_of_a_wave(experiment)
     while waiting:
@@ -85,9 +87,9 @@ def run_units(
                     plans.append(found)
         if plans:
             folder = waves / f"{plans[0].found.unit.index:06d}"
-            peers.first(lambda folder=folder, plans=plans: _begin(folder, plans))
+            peers.first(partial(_begin, folder, plans))
             yield from _wave(experiment, layer, plans, units, folder, finish)
-            peers.first(lambda folder=folder: shutil.rmtree(folder))
+            peers.first(partial(shutil.rmtree, folder))
 
 
 def images_of_a_wave(experiment: Experiment) -> int:

@@ -2,6 +2,7 @@
 
 python scripts/discovery.py --data ../shared/data/movie-theater
 python scripts/discovery.py --count        # what facets=auto finds: made-up codes of known kinds, and the folder's
+python scripts/discovery.py --large 12000  # scikit-learn's t-SNE and openTSNE's, of so many made-up codes
 """
 
 import argparse
@@ -15,6 +16,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from mfv.activations.contributions import contributions
@@ -22,6 +25,8 @@ from mfv.activations.values import as_codes
 from mfv.activations.view import to_bytes
 from mfv.data import FolderImages, Preprocess
 from mfv.discovery.automatic import facet_count
+from mfv.discovery.embedding import by_opentsne, by_scikit_learn
+from mfv.discovery.kmeans import kmeans
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
@@ -78,13 +83,17 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
     )
 
 
-def made_up(kinds: int, distance: float, images: int = 1300, width: int = 128) -> np.ndarray:
-    """Return codes (images, width) around so many centres of length `distance`, with a deviation of 1 in all."""
+def made_up(kinds: int, distance: float, images: int = 1300, width: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes (images, width) around so many centres of length `distance`, with a deviation of 1 in all.
+
+    And each one's kind (images,).
+    """
     generator = np.random.default_rng(0)
     centers = generator.standard_normal((kinds, width))
     centers *= distance / np.linalg.norm(centers, axis=1, keepdims=True)
     noise = generator.standard_normal((images, width)) / np.sqrt(width)
-    return (centers[generator.integers(0, kinds, images)] + noise).astype(np.float32)
+    kind = generator.integers(0, kinds, images)
+    return (centers[kind] + noise).astype(np.float32), kind
 
 
 def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
@@ -92,12 +101,40 @@ def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
     print(f"{'codes':<28} {'kinds':>5}  found")
     for distance in (2.0, 1.2):
         for kinds in (1, 3, 6, 10):
-            found = facet_count(made_up(kinds, distance), unit_length=False)
+            found = facet_count(made_up(kinds, distance)[0], unit_length=False)
             print(f"{f'made up, {distance} apart':<28} {kinds:>5}  {found}", flush=True)
     windows, groups = images_and_groups(model, folder, model.input_size)
     codes = codes_of(model, windows)
     found_by_seed = [facet_count(codes, seed) for seed in range(seeds)]
     print(f"{folder.name:<28} {len(np.unique(groups)):>5}  {', '.join(map(str, found_by_seed))}")
+
+
+def compare_maps(count: int, threads: int, neighbours: int = 15) -> None:
+    """Print how long both libraries' t-SNE takes with made-up codes, and how good and alike their maps are."""
+    codes, kinds = made_up(20, 1.0, count, 50)
+    near = nearest(codes, neighbours)
+    found: dict[str, np.ndarray] = {}
+    print(f"{'t-SNE':<14} {'seconds':>8} {'divergence':>11} {'ARI to kinds':>13} {'neighbours kept':>16}")
+    for name, arrange in (
+        ("scikit-learn", lambda: by_scikit_learn(codes, 0, 30.0, 1000, "pca")),
+        ("openTSNE", lambda: by_opentsne(codes, 0, 30.0, 1000, "pca", threads)),
+    ):
+        begun = time.perf_counter()
+        with threadpool_limits(threads):
+            plane, divergence = arrange()
+        seconds = time.perf_counter() - begun
+        found[name] = kmeans(plane.astype(np.float32), 20, 0, tries=10).assignment
+        kept = np.mean([len(np.intersect1d(*both)) for both in zip(near, nearest(plane, neighbours), strict=True)])
+        score = adjusted_rand_score(kinds, found[name])
+        print(f"{name:<14} {seconds:>8.1f} {divergence:>11.3f} {score:>13.3f} {kept / neighbours:>16.3f}", flush=True)
+    plain = kmeans(codes, 20, 0, tries=10).assignment
+    print(f"one's facets with the other's (ARI): {adjusted_rand_score(*found.values()):.3f}")
+    print(f"k-means of the codes themselves, with the kinds (ARI): {adjusted_rand_score(kinds, plain):.3f}")
+
+
+def nearest(points: np.ndarray, neighbours: int) -> np.ndarray:
+    """Return the numbers of each point's nearest others (n, neighbours)."""
+    return NearestNeighbors(n_neighbors=neighbours).fit(points).kneighbors(return_distance=False)
 
 
 def main() -> None:
@@ -117,9 +154,14 @@ def main() -> None:
         help="short side that photographs are scaled to before the centre is cut out; "
         "by default the input's, and the larger one that is usual for accuracy (256 for 224)",
     )
+    parser.add_argument("--large", type=int, metavar="N", help="compare two libraries' t-SNE, instead")
+    parser.add_argument("--threads", type=int, default=1, help="of t-SNE, for --large")
     parser.add_argument("--count", action="store_true", help="the number of facets that is found by itself, instead")
     parser.add_argument("changes", nargs="*", help="for the methods that have them: unit_length=false …")
     arguments = parser.parse_args()
+    if arguments.large:
+        compare_maps(arguments.large, arguments.threads)
+        return
     try:
         model = torchvision_model(arguments.model)
         if arguments.count:

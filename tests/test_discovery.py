@@ -120,6 +120,20 @@ def test_unit_length_makes_faint_and_strong_images_alike(settings) -> None:
     assert adjusted_rand_score(np.repeat([0, 1], 20), found.assignment) == 1
 
 
+def test_many_points_are_arranged_by_opentsne(codes, groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openTSNE", reason='pip install "mfv[large]"')
+    monkeypatch.setattr("mfv.discovery.embedding.MOST", len(codes) - 1)
+    monkeypatch.setattr("mfv.discovery.embedding.by_scikit_learn", None)
+    for init in ("random", "pca"):
+        first, second = (tsne_map(codes, 3, iterations=500, init=init) for _ in range(2))
+        assert np.array_equal(first.coordinates, second.coordinates)
+        assert (first.method, first.coordinates.dtype) == ("tsne", np.float32)
+        assert first.divergence is not None
+        assert np.isfinite(first.divergence)
+    found = TSNEKMeans()(codes, len(SIZES), 3)
+    assert adjusted_rand_score(groups, found.assignment) == 1
+
+
 @pytest.mark.parametrize("facets", [0, -3, 2.5, True, "ten", None])
 def test_a_number_of_facets_that_cannot_be_is_named(settings, codes, facets) -> None:
     with pytest.raises(MfvError, match=r"facets is .*; give a whole number"):

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -318,6 +319,57 @@ def test_many_units_are_rows_of_one_table(nobody, facet_set, tmp_path):
     staged = [path.read_bytes() for path in (tmp_path / "wandb" / "data").rglob("tmp*")]  # until the upload
     (uploaded,) = {content for content in staged if content.startswith(b'{"_type": "table"')}
     assert [row[3]["_type"] for row in json.loads(uploaded)["data"]] == ["image-file"] * 2
+
+
+BREAKING = """
+import os, sys
+from mfv import cli, jobs
+
+log = jobs.log_result
+
+def dying(loggers, result, *others):
+    if result.facet_set.unit.index == 4:  # its curves and images are logged
+        os._exit(9)
+    log(loggers, result, *others)
+
+jobs.log_result = dying
+cli.main()
+"""
+
+
+def test_a_job_of_many_units_logs_a_run_for_each_and_goes_on_with_them(nobody, tmp_path):
+    asked = [
+        "data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=2", "render.iterations=4", "snapshot_every=2",
+        "evaluation=none", "machine.progress=false", "layer=features.16", "unit=3-4", "logger=wandb",
+        "logger.units=runs", "store.root=store", f"hydra.run.dir={tmp_path}/my_job",
+    ]  # fmt: skip
+    starts = ([sys.executable, "-c", BREAKING, *asked], [sys.executable, str(CONF.parents[1] / "run.py"), *asked])
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # a W&B process of its own
+    path = {**own, "PYTHONPATH": str(CONF.parents[1])}
+    for command, status in zip(starts, (9, 0), strict=True):
+        done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+    units = [tmp_path / "my_job" / "features.16" / f"unit_000{unit}" for unit in (3, 4)]
+    assert not list(tmp_path.rglob("unlogged"))
+    assert [len(runs_of(unit)) for unit in units] == [1, 2]  # what was logged is not logged again
+    for number, unit in zip((3, 4), units, strict=True):
+        identifier = (unit / "wandb" / "run_id.txt").read_text().strip()
+        assert all(run.name.endswith(identifier) for run in runs_of(unit))  # the broken run is continued
+        run = runs_of(unit)[-1]
+        config, history, started = read_wandb(run)
+        assert config["facets"] == 2
+        assert (started.run_group, started.job_type, started.run_id) == ("my_job", "unit", identifier)
+        assert started.display_name == f"mobilenet_v2 features.16 {number}"
+        curves = [line["trainer/global_step"] for line in history if "activation/facet_01" in line]
+        assert curves == [0, 1, 2, 3]
+        shown = [line["visualization"]["filenames"] for line in history if "visualization" in line]
+        assert [len(names) for names in shown] == [2, 2]
+        assert all((run / "files" / name).exists() for names in shown for name in names)
+        logged = next(line["facets"] for line in history if "facets" in line)
+        table = json.loads((run / "files" / logged["path"]).read_text())
+        facets = json.loads((unit / "facets.json").read_text())["facets"]
+        assert [row[4] for row in table["data"]] == [facet["size"] for facet in facets]
+        assert set(artifacts_of(run)) == {"store", "facets", "run_table"}  # the last is W&B's own
 
 
 def test_a_finished_rendering_is_logged_as_a_run_logs_it(nobody, facet_set, tmp_path):

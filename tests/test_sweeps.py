@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from mfv import sweeps
 from mfv.config import register
 from mfv.errors import MfvError
-from mfv.processes import LOCK, taking_turns
+from mfv.processes import taking_turns
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["data.photos=[coffee,cat]", "data.scales=[0.8]", "facets=2", "render.iterations=2", "evaluation=none"]
@@ -72,9 +72,3 @@ def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         order.append("first")
     other.join(10)
     assert order == ["first", "second"]
-
-
-def test_processes_that_were_started_together_go_in_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with taking_turns(tmp_path), taking_turns(tmp_path):
-        assert not (tmp_path / LOCK).exists()

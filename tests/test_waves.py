@@ -15,7 +15,7 @@ from torch import Tensor
 from mfv.data import PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
-from mfv.experiment import Experiment, Layer, Plan, Result
+from mfv.experiment import Experiment, Layer, Plan
 from mfv.jobs import UnitsJob, is_done, of_one, run_unit
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, unit_names
@@ -200,10 +200,8 @@ def test_a_job_broken_off_among_its_reports_does_the_rest(
     units = resolve_units(model, LAYER, "3-5")
     asked = UnitsJob(experiment(model, photos), tmp_path, whole / "store")
     layer = asked.experiment.collect(LAYER, whole / "store")
-    results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done)
-    first = next(results)
-    assert isinstance(first, Result)
-    asked.finish(first, layer.store)
+    results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done, asked.finish)
+    assert next(results).unit == units[0]
     del results
     assert [is_done(asked.place(unit)) for unit in units] == [True, False, False]
 
@@ -256,7 +254,9 @@ def test_failures_are_given_where_they_happen(
     asked = dataclasses.replace(experiment(model, photos), facets=1000)
     layer = asked.collect(LAYER, whole / "store")
     units = resolve_units(model, LAYER, [3])
-    (failure,) = run_units(asked, layer, units, tmp_path, lambda unit: tmp_path / str(unit.index), is_done)
+    (failure,) = run_units(
+        asked, layer, units, tmp_path, lambda unit: tmp_path / str(unit.index), is_done, lambda result: result
+    )
     assert isinstance(failure, Failure)
     assert "too few for 1000 facets" in failure.message
 

@@ -73,12 +73,11 @@ def tsne_map(
     with warnings.catch_warnings(), threadpool_limits(threads):
         warnings.simplefilter("ignore")
         if count > MOST and _has_opentsne():
-            coordinates, divergence = _by_opentsne(scaled, seed, perplexity, iterations, init, threads)
+            coordinates, divergence = by_opentsne(scaled, seed, perplexity, iterations, init, threads)
         else:
             if count > MOST:
                 logger.info('t-SNE of %d images takes long; pip install "mfv[large]" brings a faster one', count)
-            method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
-            coordinates, divergence = method.fit_transform(scaled), float(method.kl_divergence_)
+            coordinates, divergence = by_scikit_learn(scaled, seed, perplexity, iterations, init)
     return Embedding(coordinates.astype(np.float32), "tsne", float(perplexity), divergence)
 
 
@@ -86,7 +85,15 @@ def _has_opentsne() -> bool:
     return importlib.util.find_spec("openTSNE") is not None
 
 
-def _by_opentsne(
+def by_scikit_learn(
+    points: np.ndarray, seed: int, perplexity: float, iterations: int, init: str
+) -> tuple[np.ndarray, float]:
+    """Return scikit-learn's map (n, 2) by Barnes and Hut's trees, and its divergence."""
+    method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
+    return method.fit_transform(points), float(method.kl_divergence_)
+
+
+def by_opentsne(
     points: np.ndarray, seed: int, perplexity: float, iterations: int, init: str, threads: int | None
 ) -> tuple[np.ndarray, float]:
     """Return openTSNE's map (n, 2), whose time grows with the points, and its divergence (Poličar et al. 2024)."""
