@@ -72,7 +72,7 @@ def _say_no_names(model: str) -> None:
     """Log it once, however many units there are."""
     logger.info(
         "the classes of %s have no names, so a class's images are those that it likes most, whatever their labels: "
-        "give the names in the order of the output (+model.labels=[…])",
+        "give the names in the order of the output (++model.labels=[…])",
         model,
     )
 

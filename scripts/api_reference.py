@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pdoc
 import pdoc.render
-from torch import nn
 
 import mfv
 
 PAGES = Path("outputs/api")
+TEMPLATES = Path(__file__).with_name("api_pages")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,11 +44,12 @@ def build(modules: Sequence[str], directory: Path) -> None:
     """Write a page for each module, and an index, into the directory."""
     for name in mfv.__all__:  # they are imported on first use, and pdoc shows what is there
         setattr(mfv, name, getattr(mfv, name))
-    nn.Module.__init__.__doc__ = None  # else each objective's constructor is described with PyTorch's internals
-    pdoc.render.configure(docformat="google", show_source=False)
+    pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
     with warnings.catch_warnings():
         # A dataclass's inherited fields have the types of another module: they are shown as they are written there.
         warnings.filterwarnings("ignore", "Error parsing type annotation")
+        # Packages without __all__ bring along modules that are named here too.
+        warnings.filterwarnings("ignore", "The module specification")
         pdoc.pdoc(*modules, output_directory=directory)
 
 

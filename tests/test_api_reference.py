@@ -70,6 +70,14 @@ def test_sections_become_lists(pages: Path) -> None:
         assert heading not in page
 
 
+def test_a_class_shows_its_constructor_and_no_bare_fields(pages: Path) -> None:
+    page = (pages / "mfv" / "regularizers.html").read_text(encoding="utf-8")
+    assert 'id="RandomAffine.__init__"' in page
+    assert 'id="RandomAffine.transform"' in page
+    assert 'id="RandomAffine.rotation"' not in page
+    assert "shared by both nn.Module and ScriptModule" not in (pages / "mfv" / "objectives.html").read_text()
+
+
 def test_every_module_says_what_it_is(reference: ModuleType) -> None:
     modules = reference.public_modules()
     assert {"mfv", "mfv.schedules", "mfv.rendering.octave", "mfv.models.target"} <= set(modules)

@@ -85,6 +85,8 @@ def test_what_was_saved_loads_as_the_same(facets: mfv.Facets, tmp_path: Path) ->
     loaded = mfv.Facets.load(tmp_path)
     assert isinstance(loaded, mfv.Facets)
     assert torch.equal(loaded[0].image, facets[0].image)
+    with pytest.raises(MfvError, match=r"elsewhere holds no facets\.json: give the folder of a run"):
+        mfv.Facets.load(tmp_path / "elsewhere")
 
 
 def test_the_notebook_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -75,7 +75,10 @@ class LayerUnits:
             known = "has no synsets" if not self.synsets else "has no class of that synset"
             raise MfvError(f"unit={name}: {self.model} {known}; give a number or a label")
         if not self.labels:
-            raise MfvError(f"unit={name}: {self.model} has no labels; give a number (or model.labels, a text file)")
+            raise MfvError(
+                f"unit={name}: {self.model} has no labels; "
+                "give a number, or the names (++model.labels=names.txt, one a line)"
+            )
         wanted = _plain(name)
         plain = [_plain(label) for label in self.labels]
         found = [index for index, label in enumerate(plain) if label == wanted]

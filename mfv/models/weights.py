@@ -140,9 +140,8 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     }
     if any(problems.values()):
         listed = "; ".join(f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names)
-        raise MfvError(
-            f"weights {source} are not those of this network ({type(network).__name__}): {listed}{_other_head(own, state)}"
-        )
+        remedy = _other_head(own, state)
+        raise MfvError(f"weights {source} are not those of this network ({type(network).__name__}): {listed}{remedy}")
     network.load_state_dict({**own, **state})
 
 
