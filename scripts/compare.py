@@ -53,7 +53,6 @@ GAP, SIDE, MARGIN = 4, 160, 150  # pixels of the panel
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the runs that are missing, then the table and the panel; return 1 where a run failed."""
     options = parse(arguments)
-    register()
     keep_freed_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
@@ -125,6 +124,7 @@ def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dic
 
 def make(settings: Sequence[str], directory: Path) -> None:
     """Make an ordinary run, or finish it, in a directory, from the overrides that run.py takes."""
+    register()
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("config", list(settings))
     run(config, directory)

@@ -26,7 +26,6 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from mfv.config import register
 from mfv.errors import MfvError
 from mfv.finished import only_facets, read_growth, read_run, seen_photographs, units_of
 from mfv.memory import keep_freed_memory
@@ -42,7 +41,6 @@ MEANS = ("mean", "contrast")  # starts that are a facet's mean image
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figure that is asked for; return 1 where that cannot be."""
     options = parse(arguments)
-    register()
     keep_freed_memory()
     try:
         options.draw(options)

@@ -38,8 +38,10 @@ class Column:
     begins: bool = False
 
 
-def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float = 17.5) -> Figure:
-    """Draw facets (rows) by columns, all pictures of one size.
+def grid_figure(
+    facets: Sequence[Facet], columns: Sequence[Column], width: float = 17.5, notes_are: str = ""
+) -> Figure:
+    """Draw facets (rows) by columns, all pictures of one size; `notes_are` says what the columns' notes are.
 
     Raises:
         ValueError: a column has not as many images as there are facets, or the figure is too narrow.
@@ -57,8 +59,9 @@ def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float
     note_lines = int(any(column.note for column in columns))
     top = title_lines * LINE + note_lines * LINE + 0.08
     below = LINE if any(column.notes for column in columns) else 0.0
-    row = side + below + GUTTER
-    sheet = Sheet(width, top + len(facets) * row - GUTTER)
+    between = GUTTER + below / 2
+    row = side + below + between
+    sheet = Sheet(width, top + len(facets) * row - between)
     for column, left, lines in zip(columns, lefts, titles, strict=True):
         for number, line in enumerate(lines):
             baseline = (title_lines - len(lines) + number + 1) * LINE - 0.08
@@ -70,6 +73,8 @@ def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float
         y = top + place * row
         sheet.chip(0, y, CHIP, str(facet.index), colour, SIZE)
         sheet.text(0, y + CHIP + 0.26, wording.images(facet.size), SMALL, QUIET)
+        if notes_are:
+            sheet.text(0, y + side + 0.22, notes_are, SMALL, QUIET)
         for column, left in zip(columns, lefts, strict=True):
             sheet.picture(left, y, side, column.images[place])
             if column.notes:

@@ -33,21 +33,23 @@ def phases_figure(
     room = int((width - LEAD + GUTTER) / (LEAST + GUTTER)) - len(columns) - 1
     between = [step for step in sorted(snapshots) if 0 < step < steps]
     blank = [""] * len(found)
-    for step in _spread(between, max(room, 0)):
+    for step in _spread(between, steps, max(room, 0)):
         columns.append(Column(_steps(step), snapshots[step], notes=blank))
     columns.append(Column(_steps(steps), found.images, notes=_values(found, "activation")))
-    return grid_figure(found.facets, columns, width)
+    return grid_figure(found.facets, columns, width, "activation")
 
 
 def _values(found: FacetSet, name: str) -> list[str]:
-    return [wording.number(getattr(facet, name)) for facet in found.facets]
+    return [wording.number(getattr(facet, name)).replace("-", "−") for facet in found.facets]
 
 
 def _steps(count: int) -> str:
     return f"{count} step" if count == 1 else f"{count} steps"
 
 
-def _spread(steps: list[int], count: int) -> list[int]:
-    if len(steps) <= count:
-        return steps
-    return [steps[place] for place in np.linspace(0, len(steps) - 1, count).round().astype(int)] if count else []
+def _spread(known: list[int], last: int, count: int) -> list[int]:
+    """Return `count` of the known steps: the first, and others as evenly as they lie up to the last of all."""
+    if len(known) <= count:
+        return known
+    wanted = np.linspace(known[0], last, count + 1)[:-1] if count else np.empty(0)
+    return sorted({min(known, key=lambda step: abs(step - each)) for each in wanted.tolist()})

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from mfv.errors import MfvError
 from mfv.reports import wording
-from mfv.reports.images import to_pil
+from mfv.reports.images import as_pil
 from mfv.reports.palette import contrast, facet_colours
 from mfv.structures import Facet
 
@@ -64,9 +65,9 @@ class Sheet:
         self.axes.set_ylim(height, 0)
         self.axes.set_autoscale_on(False)
 
-    def picture(self, x: float, y: float, side: float, pixels: Tensor, frame: str | None = None) -> None:
-        """Place a square picture (3, h, h) in [0, 1] with its upper left corner at (x, y), framed in a colour."""
-        array = np.asarray(to_pil(pixels))
+    def picture(self, x: float, y: float, side: float, pixels: Tensor | Image.Image, frame: str | None = None) -> None:
+        """Place a square picture, as a tensor (3, h, h) in [0, 1], with its upper left corner at (x, y), framed in a colour."""
+        array = np.asarray(as_pil(pixels))
         self.axes.imshow(array, extent=(x, x + side, y + side, y), aspect="auto", interpolation="none", zorder=2)
         if frame is not None:
             self.rectangle(x, y, side, side, edge=frame)
