@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -46,6 +48,30 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
     """
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
     return ShardedStrategy(start_method="popen" if peers.count() > 1 else "spawn") if several else "auto"
+
+
+def stage_trainer(
+    directory: str | Path,
+    accelerator: str,
+    devices: int | str,
+    num_nodes: int,
+    callbacks: Sequence[Callback],
+    **settings: Any,
+) -> Trainer:
+    """Return Lightning's trainer of a stage: each process does its own share, and nothing is shown or kept but by us."""
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy(devices, num_nodes),
+        use_distributed_sampler=False,
+        callbacks=list(callbacks),
+        default_root_dir=directory,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        **settings,
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,7 +24,7 @@ from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
-from mfv.processes import one_message, strategy, taking_turns
+from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
 
 AUTO = "auto"
@@ -240,26 +240,16 @@ def collect(
         if peers.first(lambda: store.complete):
             logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         else:
+            middle = model.anchor_layer if answers(model, model.anchor_layer) else None
+            prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
+            collector = Collector(
+                prepared, layer, position, store, Images(source, preprocess), middle, interior, batch_size,
+                loader_workers(workers, accelerator),
+            )  # fmt: skip
             missing = sum(len(store.rows_of(shard)) for shard in store.missing())
+            bars = [StageBar("collect", missing, "images")] if progress else []
             with quiet_lightning(), one_message(), interruptible():
-                trainer = Trainer(
-                    accelerator=accelerator,
-                    devices=devices,
-                    num_nodes=num_nodes,
-                    strategy=strategy(devices, num_nodes),
-                    use_distributed_sampler=False,
-                    logger=False,
-                    callbacks=[StageBar("collect", missing, "images")] if progress else [],
-                    default_root_dir=root,
-                    enable_checkpointing=False,
-                    enable_model_summary=False,
-                    enable_progress_bar=False,
-                )
-                middle = model.anchor_layer if answers(model, model.anchor_layer) else None
-                prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
-                number = loader_workers(workers, accelerator)
-                images = Images(source, preprocess)
-                collector = Collector(prepared, layer, position, store, images, middle, interior, batch_size, number)
+                trainer = stage_trainer(root, accelerator, devices, num_nodes, bars, logger=False)
                 trainer.predict(collector, return_predictions=False)
             peers.meet()  # each has written its own shards
     check_bad_share(

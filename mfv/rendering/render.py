@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from mfv.interruption import interruptible
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.unit import UnitActivation
-from mfv.processes import one_message, strategy
+from mfv.processes import one_message, stage_trainer, strategy
 from mfv.progress import StageBar, quiet_lightning
 from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
@@ -118,29 +118,17 @@ def render_units(
         snapshot_every=snapshot_every,
         acceleration=acceleration,
     )
-    processes = strategy(devices, num_nodes)
-    alone = processes == "auto"  # started processes have their images to themselves: their last checkpoint counts
+    alone = strategy(devices, num_nodes) == "auto"  # of several processes' images the last checkpoint has those so far
+    callbacks: list[Callback] = [RenderCheckpoint(checkpoint, checkpoint_every)]
+    if progress:
+        callbacks.append(StageBar("render", recipe.steps, "steps"))
     try:
         with quiet_lightning(), one_message(), interruptible(step_by_step=alone) as wish:
             module.wish = wish
-            trainer = Trainer(
-                accelerator=accelerator,
-                devices=devices,
-                num_nodes=num_nodes,
-                strategy=processes,
-                max_epochs=1,
-                max_steps=recipe.steps,
-                use_distributed_sampler=False,  # every process makes every step
-                logger=list(loggers) or False,
-                callbacks=[
-                    RenderCheckpoint(checkpoint, checkpoint_every),
-                    *([StageBar("render", recipe.steps, "steps")] if progress else []),
-                ],
-                default_root_dir=directory,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-            )
+            trainer = stage_trainer(
+                directory, accelerator, devices, num_nodes, callbacks,
+                max_epochs=1, max_steps=recipe.steps, logger=list(loggers) or False,
+            )  # fmt: skip
             trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
     except KeyboardInterrupt:
         if module.stopped is None:
