@@ -58,7 +58,7 @@ def stage_trainer(
     callbacks: Sequence[Callback],
     **settings: Any,
 ) -> Trainer:
-    """Return Lightning's trainer of a stage: each process does its own share, and nothing is shown or kept but by us."""
+    """Return Lightning's trainer of a stage: each process does its own share; nothing is shown or kept but by us."""
     return Trainer(
         accelerator=accelerator,
         devices=devices,
