@@ -81,7 +81,9 @@ def job(figures: ModuleType, root: Path) -> Path:
 
 def streams(path: Path) -> list[tuple[bytes, bytes]]:
     """Return the dictionary and the content of every stream."""
-    found = re.findall(rb"\d+ 0 obj\s*<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.S)
+    found = re.findall(
+        rb"\d+ 0 obj\s*<<((?:(?!endobj).)*?)>>\s*stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.S
+    )
     return [(head, zlib.decompress(body)) for head, body in found if b"/FlateDecode" in head]
 
 
@@ -89,7 +91,9 @@ def words(path: Path) -> list[str]:
     """Return the lines of text that the page shows by means of a font."""
     lines = []
     for _, body in streams(path):
-        for shown in re.findall(rb"\[((?:[^\]\\(]|\((?:[^\\)]|\\.)*\))*)\]\s*TJ|(\((?:[^\\)]|\\.)*\))\s*Tj", body, re.S):
+        for shown in re.findall(
+            rb"\[((?:[^\]\\(]|\((?:[^\\)]|\\.)*\))*)\]\s*TJ|(\((?:[^\\)]|\\.)*\))\s*Tj", body, re.S
+        ):
             pieces = re.findall(rb"\(((?:[^\\)]|\\.)*)\)", shown[0] or shown[1], re.S)
             text = re.sub(rb"\\(.)", rb"\1", b"".join(pieces)).replace(b"\0", b"")  # two bytes a letter, or one
             lines.append(text.decode("latin-1"))
@@ -244,7 +248,10 @@ def test_layers_show_pictures_as_large_as_what_is_seen(figures: ModuleType, job:
     assert "8" not in text
     assert any(line.startswith(f"{side} pixels") for line in text)
 
-    units = [LayerUnits("a", 112, [1], [torch.rand(1, 3, 112, 112)]), LayerUnits("b", 224, [1], [torch.rand(1, 3, 9, 9)])]
+    units = [
+        LayerUnits("a", 112, [1], [torch.rand(1, 3, 112, 112)]),
+        LayerUnits("b", 224, [1], [torch.rand(1, 3, 9, 9)]),
+    ]
     one, two = (image.get_extent() for image in layers_figure(units).axes[0].images)
     assert two[1] - two[0] == pytest.approx(2 * (one[1] - one[0]))
 
@@ -332,7 +339,9 @@ def test_names_from_outside_are_text_and_never_too_wide(run: Path, tmp_path: Pat
     assert shortened.startswith("(a $name$")
     assert text_width(fit(label, 6, 5.0), 6) <= 5.0
     assert fit("letters", 6, 0.01) == ""
-    assert wrapped("fast render.start=mean x", 7, 2.0) == ["fast", "render.start…", "x"] or len(wrapped(label, 7, 3)) == 3
+    assert (
+        wrapped("fast render.start=mean x", 7, 2.0) == ["fast", "render.start…", "x"] or len(wrapped(label, 7, 3)) == 3
+    )
 
 
 def test_a_grid_refuses_what_does_not_fit(run: Path) -> None:
