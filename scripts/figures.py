@@ -162,7 +162,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     common.add_argument("--width", type=width, default=17.5, help="8.5cm, 3.35in; 17.5cm by default")
     common.add_argument("--dpi", type=positive, default=300, help="of the PNG (default: %(default)s)")
     some = argparse.ArgumentParser(add_help=False)
-    some.add_argument("--facets", type=int, nargs="+", metavar="N", help="numbers of the facets to draw, all by default")
+    some.add_argument("--facets", type=int, nargs="+", metavar="N", help="numbers of the facets, all by default")
     making = argparse.ArgumentParser(add_help=False)
     making.add_argument("--on", nargs="*", default=[], help="overrides for every run: data=… unit=… facets=…")
     making.add_argument("--seed", type=int, default=0)

@@ -1,1 +1,1 @@
-"""Figures for a paper, as matplotlib's: text as text, pictures at their own resolution. They need the extra `figures`."""
+"""Figures for a paper, as matplotlib's: text as text, pictures at their own resolution. Extra: `figures`."""

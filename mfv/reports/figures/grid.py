@@ -38,9 +38,7 @@ class Column:
     begins: bool = False
 
 
-def grid_figure(
-    facets: Sequence[Facet], columns: Sequence[Column], width: float = 17.5, notes_are: str = ""
-) -> Figure:
+def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float = 17.5, notes_are: str = "") -> Figure:
     """Draw facets (rows) by columns, all pictures of one size; `notes_are` says what the columns' notes are.
 
     Raises:

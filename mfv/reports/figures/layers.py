@@ -13,8 +13,9 @@ from mfv.reports.figures.sheet import QUIET, SIZE, SMALL, Figure, Sheet, text_wi
 GUTTER, GROUP = 0.06, 0.2  # centimetres: between a unit's facets, between units
 BLOCKS, LINES = 0.7, 0.35  # between layers: across, down
 HEAD, FOOT = 0.42, 0.3  # the layer's name above its pictures, the units' numbers below
-LARGEST, SMALLEST = 2.4, 1.3  # the side of a picture of the whole image
+LARGEST, SMALLEST = 3.0, 1.3  # the side of a picture of the whole image
 READABLE = 0.5  # pictures below this side are enlarged
+HAIRLINE = "#b4b8c0"  # around pictures, so that white ones have an edge
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,13 @@ def layers_figure(layers: Sequence[LayerUnits], width: float = 17.5) -> Figure:
         width: of the figure in centimetres.
 
     """
-    widest = max(sum(len(each) for each in layer.images) for layer in layers)
     largest = max(layer.field for layer in layers)
-    fitting = (width - (widest - 1) * GROUP) / widest
+    fitting = min(_fitting(layer, width) for layer in layers if layer.field == largest)
     scale = min(LARGEST, max(SMALLEST, fitting)) / largest
     blocks = [_Block.of(layer, scale, width) for layer in layers]
     places, x, y, deepest = [], 0.0, 0.0, 0.0
     for block in blocks:
-        if x and x + block.width > width:
+        if x and x + block.width > width + 1e-6:
             x, y, deepest = 0.0, y + deepest + LINES, 0.0
         places.append((x, y))
         x, deepest = x + block.width + BLOCKS, max(deepest, block.height)
@@ -78,12 +78,12 @@ class _Block:
         true = layer.field * scale
         factor = 1 if true >= READABLE else math.ceil(READABLE / true)
         side = true * factor
-        about = f"{layer.field} pixels" + (f", ×{factor}" if factor > 1 else "")
+        about = f"{layer.field} × {layer.field} pixels" + (f", enlarged ×{factor}" if factor > 1 else "")
         lines: list[list[int]] = [[]]
         left = 0.0
         for place, images in enumerate(layer.images):
             across = _across(len(images), side)
-            if lines[-1] and left + across > room:
+            if lines[-1] and left + across > room + 1e-6:
                 lines.append([])
                 left = 0.0
             lines[-1].append(place)
@@ -112,10 +112,17 @@ class _Block:
                 images = self.layer.images[place]
                 across = _across(len(images), self.side)
                 for facet, image in enumerate(images):
-                    sheet.picture(x + facet * (self.side + GUTTER), y, self.side, image)
+                    sheet.picture(x + facet * (self.side + GUTTER), y, self.side, image, HAIRLINE, 0.3)
                 baseline = y + self.side + 0.22
                 sheet.text(x + across / 2, baseline, str(self.layer.units[place]), SMALL, QUIET, "center")
                 x += across + GROUP
+
+
+def _fitting(layer: LayerUnits, width: float) -> float:
+    """Return the side with which all of a layer's pictures stand in one line."""
+    count = sum(len(images) for images in layer.images)
+    gaps = (count - len(layer.images)) * GUTTER + (len(layer.images) - 1) * GROUP
+    return (width - gaps) / count
 
 
 def _across(count: int, side: float) -> float:

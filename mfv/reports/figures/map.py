@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from mfv.reports import wording
-from mfv.reports.geometry import label_places
 from mfv.reports.figures.sheet import SIZE, SMALL, Figure, Sheet, cap_height, colours_of, text_width
+from mfv.reports.geometry import label_places
 from mfv.reports.images import in_threads, square
 from mfv.structures import Facet, FacetSet
 
@@ -72,7 +72,7 @@ def _layout(embedding: np.ndarray, width: float) -> tuple[np.ndarray, float]:
     points = np.where(finite[:, None], points, points[finite].mean(axis=0) if finite.any() else 0.0)
     points = points - points.mean(axis=0)
     axes = np.linalg.svd(points, full_matrices=False)[2] if len(points) > 1 else np.eye(2)
-    points = points @ (axes * np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]).T
+    points = points @ (axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, None]).T
     low, high = points.min(axis=0), points.max(axis=0)
     extent = np.maximum(high - low, 1e-9)
     room = width - 2 * BORDER

@@ -13,9 +13,7 @@ from mfv.reports.judged import is_judged
 from mfv.structures import FacetSet
 
 
-def methods_figure(
-    runs: Sequence[tuple[str, FacetSet]], nearest: Tensor | None = None, width: float = 17.5
-) -> Figure:
+def methods_figure(runs: Sequence[tuple[str, FacetSet]], nearest: Tensor | None = None, width: float = 17.5) -> Figure:
     """Draw the same facets (rows) by several methods (columns), after what they come from.
 
     Args:

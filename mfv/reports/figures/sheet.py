@@ -35,6 +35,7 @@ POINT = 2.54 / 72  # centimetres
 FONTS = ("Arial", "Liberation Sans", "DejaVu Sans")  # the first that is installed; matplotlib brings the last
 INK, QUIET, PAPER = "#16181d", "#5c6370", "#ffffff"
 SIZE, SMALL = 7.0, 6.0  # points
+LINE = 0.8  # points, of frames
 SQUARE = 0.2  # centimetres a side of a facet's mark beside its name
 DPI = 300  # of the PNG
 FIXED: dict[str, dict[str, str | None]] = {  # what else would make each file another
@@ -65,12 +66,25 @@ class Sheet:
         self.axes.set_ylim(height, 0)
         self.axes.set_autoscale_on(False)
 
-    def picture(self, x: float, y: float, side: float, pixels: Tensor | Image.Image, frame: str | None = None) -> None:
-        """Place a square picture, as a tensor (3, h, h) in [0, 1], with its upper left corner at (x, y), framed in a colour."""
-        array = np.asarray(as_pil(pixels))
-        self.axes.imshow(array, extent=(x, x + side, y + side, y), aspect="auto", interpolation="none", zorder=2)
+    def picture(
+        self,
+        x: float,
+        y: float,
+        side: float,
+        pixels: Tensor | Image.Image,
+        frame: str | None = None,
+        line: float = LINE,
+    ) -> None:
+        """Place a square picture, as a tensor (3, h, h) in [0, 1], with its upper left corner at (x, y).
+
+        It is framed in a colour where one is given, by a line so many points wide.
+        """
+        upwards = np.asarray(as_pil(pixels))[::-1]  # as the PDF writes from below, it then holds the picture upright
+        self.axes.imshow(
+            upwards, origin="lower", extent=(x, x + side, y + side, y), aspect="auto", interpolation="none", zorder=2
+        )
         if frame is not None:
-            self.rectangle(x, y, side, side, edge=frame)
+            self.rectangle(x, y, side, side, edge=frame, line=line)
 
     def text(
         self,
@@ -89,21 +103,24 @@ class Sheet:
         )  # fmt: skip
 
     def rectangle(
-        self, x: float, y: float, width: float, height: float, fill: str | None = None, edge: str | None = None
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        fill: str | None = None,
+        edge: str | None = None,
+        line: float = LINE,
     ) -> None:
-        """Draw a rectangle, filled or as an outline of a point's width."""
+        """Draw a rectangle, filled, or as an outline so many points wide."""
         patch = Rectangle(
-            (x, y), width, height, facecolor=fill or "none", edgecolor=edge or "none", linewidth=0.8, zorder=3
+            (x, y), width, height, facecolor=fill or "none", edgecolor=edge or "none", linewidth=line, zorder=3
         )
         self.axes.add_patch(patch)
 
     def dot(self, x: float, y: float, radius: float, colour: str) -> None:
         """Draw a disc."""
         self.axes.add_patch(Circle((x, y), radius, facecolor=colour, edgecolor="none", zorder=1))
-
-    def line(self, xs: Sequence[float], ys: Sequence[float], colour: str = QUIET, width: float = 0.5) -> None:
-        """Draw a line through points; its width is in points."""
-        self.axes.plot(xs, ys, color=colour, linewidth=width, solid_capstyle="butt", zorder=1)
 
     def chip(self, x: float, y: float, side: float, words: str, colour: str, size: float = SMALL) -> None:
         """Draw a filled rectangle as high as `side`, as wide as its words, which stand in it in black or white."""

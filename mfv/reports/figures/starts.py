@@ -20,9 +20,7 @@ NAMES = {
 }
 
 
-def starts_figure(
-    runs: Sequence[tuple[str, FacetSet]], pictures: Mapping[str, Tensor], width: float = 17.5
-) -> Figure:
+def starts_figure(runs: Sequence[tuple[str, FacetSet]], pictures: Mapping[str, Tensor], width: float = 17.5) -> Figure:
     """Draw the same facets (rows) from several starts (pairs of columns: the start, what became of it).
 
     Args:
