@@ -16,6 +16,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mfv.errors import MfvError
+from mfv.progress import silence_lightning
 
 LOCK = "in_use.lock"
 STARTED_TOGETHER = ("WORLD_SIZE", "SLURM_NTASKS")  # what says how many processes share a run
@@ -29,6 +30,11 @@ class ShardedStrategy(DDPStrategy):
     Plain data parallelism would average the processes' gradients, which belong to different
     images, without a word. This one starts the processes and wraps nothing.
     """
+
+    def setup_environment(self) -> None:
+        """Join the other processes without a word."""
+        silence_lightning()
+        super().setup_environment()
 
     def configure_ddp(self) -> None:
         """Leave the module as it is."""
