@@ -18,6 +18,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mfv import peers
 from mfv.errors import MfvError
+from mfv.progress import silence_lightning
 
 LOCK = "in_use.lock"
 
@@ -30,6 +31,11 @@ class ShardedStrategy(DDPStrategy):
     Plain data parallelism would average the processes' gradients, which belong to different
     images, without a word. This one starts the processes and wraps nothing.
     """
+
+    def setup_environment(self) -> None:
+        """Join the other processes without a word."""
+        silence_lightning()
+        super().setup_environment()
 
     def configure_ddp(self) -> None:
         """Leave the module as it is."""

@@ -158,15 +158,23 @@ class StageBar(Callback):
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's remarks on things that are meant: no workers, no validation, CPU chosen on purpose."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    levels = [logger.level for logger in _talkers()]
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning.*")
-            warnings.filterwarnings("ignore", module="lightning.*")
+            silence_lightning()
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in zip(_talkers(), levels, strict=True):
             logger.setLevel(level)
+
+
+def silence_lightning() -> None:
+    """Do so for good, in a process that works for another one."""
+    for logger in _talkers():
+        logger.setLevel(logging.ERROR)
+    for package in ("pytorch_lightning", "lightning"):
+        warnings.filterwarnings("ignore", module=f"{package}.*")
+
+
+def _talkers() -> list[logging.Logger]:
+    return [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
