@@ -162,6 +162,8 @@ def _distributed() -> Any:
 
         environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment()
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
+        if torch.cuda.is_available():  # what a process computes by itself, it does on a GPU of its own
+            torch.cuda.set_device(environment.local_rank() % torch.cuda.device_count())
         try:
             torch.distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",

@@ -62,16 +62,16 @@ def run_units(
     """
     waves = directory / WAVES
 
+    def plan_of(unit: Unit) -> Plan:
+        return experiment.discover(layer, unit, place(unit)).lighter()
+
     def left(some: Sequence[Unit]) -> list[Unit]:
         return [unit for unit in some if not is_done(place(unit))]
 
     for folder, listed in peers.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
         wanted = peers.first(partial(left, listed))
         if wanted:
-            begun = list(_plans(experiment, layer, listed, place))
-            plans = [plan for plan in begun if isinstance(plan, Plan)]
-            for failure in (plan for plan in begun if isinstance(plan, Failure)):  # what was found cannot be read
-                raise MfvError(failure.message)
+            plans = [plan for some in _rounds(listed) for plan in _shared_out(some, plan_of, experiment.shared)]
             yield from _wave(experiment, layer, plans, wanted, folder, finish)
         peers.first(partial(shutil.rmtree, folder))
     waiting = peers.first(lambda: left(units))
@@ -80,7 +80,9 @@ def run_units(
         plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
             some, waiting = waiting[: peers.count()], waiting[peers.count() :]
-            for found in _plans(experiment, layer, some, place):
+            for unit in some:
+                logger.info("%s", unit)
+            for found in _shared_out(some, partial(_or_failure, plan_of), experiment.shared):
                 if isinstance(found, Failure):
                     yield found
                 else:
@@ -116,21 +118,11 @@ def _begin(folder: Path, plans: Sequence[Plan]) -> None:
     write_json(folder / LISTED, [plan.found.unit.index for plan in plans])
 
 
-def _plans(
-    experiment: Experiment, layer: Layer, units: Sequence[Unit], place: Callable[[Unit], Path]
-) -> Iterator[Plan | Failure]:
-    """Find the facets of units; of several processes each finds those of its own."""
-
-    def plan(unit: Unit) -> Plan | Failure:
-        try:
-            return experiment.discover(layer, unit, place(unit)).lighter()
-        except MfvError as error:
-            return Failure(unit, str(error))
-
-    for some in _rounds(units):
-        for unit in some:
-            logger.info("%s", unit)
-        yield from _shared_out(some, plan, experiment.shared)
+def _or_failure(work: Callable[[Unit], T], unit: Unit) -> T | Failure:
+    try:
+        return work(unit)
+    except MfvError as error:
+        return Failure(unit, str(error))
 
 
 def _wave(

@@ -111,7 +111,7 @@ def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
 
 def compare_maps(count: int, threads: int, neighbours: int = 15) -> None:
     """Print how long both libraries' t-SNE takes with made-up codes, and how good and alike their maps are."""
-    codes, kinds = made_up(20, 1.0, count, 50)
+    codes, kinds = made_up(20, 0.5, count, 50)
     near = nearest(codes, neighbours)
     found: dict[str, np.ndarray] = {}
     print(f"{'t-SNE':<14} {'seconds':>8} {'divergence':>11} {'ARI to kinds':>13} {'neighbours kept':>16}")

@@ -124,13 +124,12 @@ def test_many_points_are_arranged_by_opentsne(codes, groups, monkeypatch: pytest
     pytest.importorskip("openTSNE", reason='pip install "mfv[large]"')
     monkeypatch.setattr("mfv.discovery.embedding.MOST", len(codes) - 1)
     monkeypatch.setattr("mfv.discovery.embedding.by_scikit_learn", None)
-    for init in ("random", "pca"):
-        first, second = (tsne_map(codes, 3, iterations=500, init=init) for _ in range(2))
-        assert np.array_equal(first.coordinates, second.coordinates)
-        assert (first.method, first.coordinates.dtype) == ("tsne", np.float32)
-        assert first.divergence is not None
-        assert np.isfinite(first.divergence)
-    found = TSNEKMeans()(codes, len(SIZES), 3)
+    first, second = (tsne_map(codes, 3, iterations=250) for _ in range(2))
+    assert np.array_equal(first.coordinates, second.coordinates)
+    assert (first.method, first.coordinates.dtype) == ("tsne", np.float32)
+    assert first.divergence is not None
+    assert np.isfinite(first.divergence)
+    found = TSNEKMeans(iterations=250, init="pca")(codes, len(SIZES), 3)
     assert adjusted_rand_score(groups, found.assignment) == 1
 
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -125,9 +124,8 @@ def test_two_processes_share_a_job_of_many_units(alone: Path, tmp_path: Path) ->
 
 def test_a_killed_task_ends_the_other_and_one_alone_goes_on(alone: Path, tmp_path: Path) -> None:
     asked = ("unit=3", "hydra.run.dir=run")
-    begun = time.monotonic()
-    killed, other = (end(process, 120) for process in start_as_slurm(tmp_path, *asked, KILLED="0"))
-    assert time.monotonic() - begun < 120  # the start included
+    first, second = start_as_slurm(tmp_path, *asked, KILLED="0")
+    killed, other = end(first), end(second, 60)
     assert killed[0] == -signal.SIGKILL
     assert other[0] == 1
     assert other[1].startswith("error: another process of this run has ended")
@@ -139,7 +137,7 @@ def test_a_killed_task_ends_the_other_and_one_alone_goes_on(alone: Path, tmp_pat
 
 def test_slurm_tasks_end_and_go_on_together(alone: Path, tmp_path: Path) -> None:
     asked = ("unit=3", "hydra.run.dir=run")
-    first, other = (end(process, 120) for process in start_as_slurm(tmp_path, *asked, REFUSED="0"))
+    first, other = (end(process) for process in start_as_slurm(tmp_path, *asked, REFUSED="0"))
     assert (first[0], other) == (1, (1, ""))  # one message
     assert first[1].endswith("error: no facets here\n")
     (tmp_path / "notes").unlink()
