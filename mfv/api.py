@@ -58,19 +58,20 @@ def visualize(
     Args:
         network: maps normalized images (n, 3, H, W) to its output; or a `TargetModel`, which brings
             its labels, pixel statistics and layer aliases along.
-        layer: a name from `network.named_modules()`.
-        unit: a neuron's or channel's index; of an output layer with labels also a label.
+        layer: a name from `network.named_modules()`, "" for the output, or a name with ":in" for what it is given.
+        unit: a neuron's or channel's index, from 0; of an output layer with labels also a label.
         images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
             [0, 1] or uint8, arrays (H, W, 3), paths.
-        facets: how many kinds to look for, or "auto".
+        facets: how many kinds to look for, at least 1, or "auto" (`mfv.discovery.automatic`).
         labels: the class names, in the order of the output.
         input_size: the side of the network's input, in pixels.
         mean: per channel in [0, 1] RGB, subtracted from the pixels.
         std: per channel, divides them.
         position: where in a map the unit's value is read: "max", "mean", "center" or (y, x).
         select: "class", "top" or "auto" (`Selection`).
-        count: how many of the most active images.
-        discovery: the clustering method; by default the paper's t-SNE and k-means.
+        count: how many of the most active images; by default 15 % of all, at least 150 and at most 1,300.
+        discovery: the clustering method (`mfv.discovery`), or any function of codes (n, d), facets and seed that
+            returns a `Clustering`; by default the paper's t-SNE and k-means.
         recipe: how the images are rendered; by default `fast_recipe()`.
         judge: a second network that the images are judged with (`mfv.evaluation`), or "auto" for one whose
             weights are on this machine; by default none.
@@ -128,7 +129,12 @@ def visualize(
 
 
 def fast_recipe(iterations: int = 200) -> Recipe:
-    """Return the default recipe, as conf/render/fast.yaml has it."""
+    """Return the default recipe, as conf/render/fast.yaml has it.
+
+    Args:
+        iterations: steps, a gradient of the network for each; what they are worth: docs/parameters.md.
+
+    """
     return one_octave_recipe(
         iterations=iterations,
         step=Geometric(4.0, 1.0),

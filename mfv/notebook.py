@@ -47,6 +47,9 @@ class PaintedFacet(Facet):
 class Facets(FacetSet):
     """A unit's facets; a notebook shows them side by side, and `facets[3]` is one with its pictures.
 
+    What it holds is described at `FacetSet`; `facets[3]` is a `PaintedFacet`, with `image` and `mean_image`
+    (3, H, W) in [0, 1] besides what a `Facet` has.
+
     Example:
         >>> facets = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset)
         >>> facets[3].save("facet.png"), facets[3].exemplars, facets.plot_map()
@@ -71,7 +74,12 @@ class Facets(FacetSet):
         return (self[index] for index in range(len(self)))
 
     def plot_map(self, side: int = 640) -> Image.Image:
-        """Return the 2-D map of the images, a dot each, in the facets' colours, with the facets' numbers."""
+        """Return the 2-D map of the images, a dot each, in the facets' colours, with the facets' numbers.
+
+        Args:
+            side: of the picture, in pixels.
+
+        """
         return map_picture(self, side)
 
     def _repr_html_(self) -> str:

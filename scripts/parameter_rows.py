@@ -34,7 +34,7 @@ TABLE = ROOT / "scripts" / "parameter_rows.yaml"
 PICTURES = ROOT / "docs" / "images" / "parameters"
 PRESET = "fast"
 WIDTH, GAP, APART, LABEL, LETTERS = 840, 2, 16, 22, 14  # pixels: of a strip, between pictures, between variants; text
-LARGEST, QUALITIES = 32_000, range(90, 30, -4)  # bytes of a strip, and the JPEG qualities that are tried for it
+LARGEST, QUALITIES = 29_000, range(90, 30, -4)  # bytes of a strip, and the JPEG qualities that are tried for it
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,11 @@ def _override(key: str, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
+    """Return a value as the command line takes it."""
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)
 
 

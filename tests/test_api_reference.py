@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +54,16 @@ def test_every_public_name_is_described_on_its_page(pages: Path, module: str) ->
         assert summary, f"{module}.{name} has no docstring"
         begin = page.index(f'id="{name}"')
         assert words(summary) in words(page[begin:]), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("module", ["mfv", *(f"mfv.{package}" for package in PACKAGES)])
+def test_every_field_of_a_record_is_described(module: str) -> None:
+    found = importlib.import_module(module)
+    for thing in (getattr(found, name) for name in found.__all__):
+        given = [each.name for each in fields(thing) if each.init and each.repr] if is_dataclass(thing) else []
+        told = "".join(base.__doc__ or "" for base in getattr(thing, "__mro__", ()))
+        missing = [name for name in (*given, *getattr(thing, "_fields", ())) if f"{name}: " not in told]
+        assert not missing, f"{thing} does not say what {', '.join(missing)} is"
 
 
 def test_sections_become_lists(pages: Path) -> None:

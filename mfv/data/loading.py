@@ -17,18 +17,32 @@ SHOWN = 5  # bad images that an error lists
 
 
 class BadImage(NamedTuple):
-    """An image that could not be read."""
+    """An image that could not be read.
 
-    number: int  # its index in the source
+    Attributes:
+        number: its index in the source.
+        path: its file, or its id where it has none.
+        reason: what was wrong with it.
+
+    """
+
+    number: int
     path: str
     reason: str
 
 
 class Batch(NamedTuple):
-    """What `collate` makes of several images."""
+    """What `collate` makes of several images.
 
-    indices: Tensor  # (b,) int64: the readable images' numbers in the source
-    pixels: Tensor  # (b, 3, S, S) uint8, channels last; (0, 3, 0, 0) where no image is readable
+    Attributes:
+        indices: (b,) int64, the readable images' numbers in the source.
+        pixels: (b, 3, S, S) uint8, channels last; (0, 3, 0, 0) where no image is readable.
+        bad: the images that could not be read.
+
+    """
+
+    indices: Tensor
+    pixels: Tensor
     bad: list[BadImage]
 
 

@@ -61,10 +61,16 @@ def crop_resized(pixels: Tensor, box: tuple[int, int, int, int], size: int) -> T
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Turns an RGB picture into (3, size, size) float32 in [0, 1] by `to_tensor`."""
+    """Turns an RGB picture into (3, size, size) float32 in [0, 1] by `to_tensor`.
 
-    size: int  # pixels of the square, high and wide
-    resize: int  # pixels of the short side before the centre is cut out
+    Attributes:
+        size: pixels of the square, high and wide.
+        resize: pixels of the short side before the centre is cut out.
+
+    """
+
+    size: int
+    resize: int
 
     def __post_init__(self) -> None:
         _check(self.size, self.resize)

@@ -16,12 +16,20 @@ ALL = 10**9  # points per centroid: FAISS must neither leave points out nor comp
 
 @dataclass(frozen=True)
 class KMeansResult:
-    """A partition of n points into k clusters, none of them empty."""
+    """A partition of n points into k clusters, none of them empty.
 
-    assignment: np.ndarray  # (n,) int64: each point's cluster
-    centers: np.ndarray  # (k, d) float32: the clusters' means
-    inertia: float  # sum of squared distances to the own centre
-    device: str  # where it was computed: "cpu" or "gpu"
+    Attributes:
+        assignment: (n,) int64, each point's cluster.
+        centers: (k, d) float32, the clusters' means.
+        inertia: the sum of squared distances to the own centre.
+        device: where it was computed: "cpu" or "gpu".
+
+    """
+
+    assignment: np.ndarray
+    centers: np.ndarray
+    inertia: float
+    device: str
 
 
 def kmeans(

@@ -16,10 +16,15 @@ class CodeSpace:
 
     The mean is taken off because codes of rectified units all point the same way: what tells
     facets apart is how they differ from it.
+
+    Attributes:
+        mean: (d,), of the codes of all the unit's images.
+        centroids: (k, d), each facet's mean code less `mean`, of unit length.
+
     """
 
-    mean: Tensor  # (d,): of the codes of all the unit's images
-    centroids: Tensor  # (k, d): each facet's mean code less `mean`, of unit length
+    mean: Tensor
+    centroids: Tensor
 
     @classmethod
     def of(cls, codes: Tensor, assignment: np.ndarray) -> CodeSpace:

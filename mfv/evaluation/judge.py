@@ -22,10 +22,16 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Reading:
-    """What a judge makes of n images."""
+    """What a judge makes of n images.
 
-    codes: Tensor  # (n, d) float32: the activations of its code layer
-    probabilities: Tensor | None  # (n, classes) float32; None for a network without class scores
+    Attributes:
+        codes: (n, d) float32, the activations of its code layer.
+        probabilities: (n, classes) float32; None for a network without class scores.
+
+    """
+
+    codes: Tensor
+    probabilities: Tensor | None
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -15,11 +15,18 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Statistics:
-    """Means over images; all in [0, 1]."""
+    """Means over images; all in [0, 1].
 
-    tv: float  # mean absolute difference of vertical neighbours, plus that of horizontal ones
-    contrast: float  # standard deviation of an image's grey values (root mean square contrast)
-    saturation: float  # mean over pixels of (largest − smallest channel) / largest channel
+    Attributes:
+        tv: mean absolute difference of vertical neighbours, plus that of horizontal ones.
+        contrast: standard deviation of an image's grey values (root mean square contrast).
+        saturation: mean over pixels of (largest − smallest channel) / largest channel.
+
+    """
+
+    tv: float
+    contrast: float
+    saturation: float
 
     def relative_to(self, natural: Statistics) -> dict[str, float]:
         """Return each number over that of photographs: 1 is natural. Numbers that photographs lack are left out."""

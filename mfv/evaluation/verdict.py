@@ -71,19 +71,33 @@ class Reference:
 
 @dataclass(frozen=True)
 class FacetVerdict:
-    """The judge's view of one visualization."""
+    """The judge's view of one visualization.
 
-    nearest: int  # the facet that it takes the image for
-    faithful: bool  # whether that is the image's own
-    probability: float | None  # of the unit's class; None for hidden units
-    top_class: str | None  # the name of the most probable class
+    Attributes:
+        nearest: the index of the facet that it takes the image for.
+        faithful: whether that is the image's own.
+        probability: what it gives the unit's class (0–1); None for hidden units.
+        top_class: the name of the most probable class.
+
+    """
+
+    nearest: int
+    faithful: bool
+    probability: float | None
+    top_class: str | None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judge's view of all visualizations of a unit."""
+    """The judge's view of all visualizations of a unit.
 
-    metrics: Mapping[str, float | str]  # ready for facets.json
+    Attributes:
+        metrics: the numbers of docs/evaluation.md, by name; ready for facets.json.
+        facets: one per visualization.
+
+    """
+
+    metrics: Mapping[str, float | str]
     facets: tuple[FacetVerdict, ...]
 
     def applied(self, facet_set: FacetSet) -> FacetSet:

@@ -13,11 +13,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rendering:
-    """The images of all facets, and how they came about."""
+    """The images of all facets, and how they came about.
 
-    images: Tensor  # (k, 3, H, W) float32 in [0, 1]
-    curves: Tensor  # (steps, k): the unit's value at each step
-    snapshots: Mapping[int, Tensor] = field(default_factory=dict)  # after so many steps: (k, 3, h, w) uint8
+    Attributes:
+        images: (k, 3, H, W) float32 in [0, 1].
+        curves: (steps, k), the unit's value at each step.
+        snapshots: by the number of steps done, (k, 3, h, w) uint8.
+
+    """
+
+    images: Tensor
+    curves: Tensor
+    snapshots: Mapping[int, Tensor] = field(default_factory=dict)
 
     def split(self, sizes: Sequence[int]) -> list[Rendering]:
         """Return the same as several renderings, of so many facets each."""
