@@ -12,7 +12,7 @@ from mfv.reports.figures.sheet import QUIET, SIZE, SMALL, Figure, Sheet, colours
 from mfv.structures import FacetSet
 
 GUTTER, GROUP, GAP = 0.06, 0.14, 0.5  # centimetres: between tiles, between kinds of pictures, between panels
-LABEL, HEADER, HEADING, BETWEEN = 0.42, 0.3, 0.5, 0.12  # heights of lines of text; and between rows
+LABEL, HEADER, HEADING, BETWEEN = 0.42, 0.32, 0.5, 0.12  # heights of lines of text; and between rows
 WIDE = 12.0  # from this width on, panels stand two abreast
 SHOWN = 8  # nearest images, in two rows
 
@@ -49,7 +49,7 @@ def facets_figure(
             column, row = divmod(place, down)
             left = column * (panel.width + GAP)
             if row == 0:
-                panel.header(sheet, left, top + 0.2)
+                panel.header(sheet, left, top + 0.22)
             panel.draw(sheet, left, top + HEADER + row * panel.height, found, place, photographs[place], colours[place])
         top += HEADER + down * panel.height
     return sheet.figure

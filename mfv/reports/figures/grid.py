@@ -62,7 +62,7 @@ def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float
     sheet = Sheet(width, top + len(facets) * row - between)
     for column, left, lines in zip(columns, lefts, titles, strict=True):
         for number, line in enumerate(lines):
-            baseline = (title_lines - len(lines) + number + 1) * LINE - 0.08
+            baseline = (title_lines - len(lines) + number + 1) * LINE - 0.04
             sheet.text(left + side / 2, baseline, line, across="center")
         if column.note:
             note = fit(column.note, SMALL, side + GUTTER)

@@ -97,10 +97,12 @@ class Sheet:
         bold: bool = False,
     ) -> None:
         """Write one line from `x` (to it, or around it, by `across`) on a baseline; `size` is in points."""
-        self.axes.text(
+        line = self.axes.text(
             x, baseline, words, fontsize=size, color=colour, ha=across, va="baseline", fontfamily=font(),
             fontweight="bold" if bold else "normal", parse_math=False, zorder=5,
         )  # fmt: skip
+        if hasattr(line, "set_fontfeatures"):  # from matplotlib 3.11 on: names of layers are found letter by letter
+            line.set_fontfeatures(("-liga",))
 
     def rectangle(
         self,
