@@ -109,9 +109,9 @@ def count_facets(model: TargetModel, folder: Path, seeds: int) -> None:
     print(f"{folder.name:<28} {len(np.unique(groups)):>5}  {', '.join(map(str, found_by_seed))}")
 
 
-def compare_maps(count: int, threads: int, neighbours: int = 15) -> None:
+def compare_maps(count: int, distance: float, threads: int, neighbours: int = 15) -> None:
     """Print how long both libraries' t-SNE takes with made-up codes, and how good and alike their maps are."""
-    codes, kinds = made_up(20, 0.5, count, 50)
+    codes, kinds = made_up(20, distance, count, 50)
     near = nearest(codes, neighbours)
     found: dict[str, np.ndarray] = {}
     print(f"{'t-SNE':<14} {'seconds':>8} {'divergence':>11} {'ARI to kinds':>13} {'neighbours kept':>16}")
@@ -155,12 +155,13 @@ def main() -> None:
         "by default the input's, and the larger one that is usual for accuracy (256 for 224)",
     )
     parser.add_argument("--large", type=int, metavar="N", help="compare two libraries' t-SNE, instead")
+    parser.add_argument("--distance", type=float, default=0.5, help="of the made-up kinds from the middle, for --large")
     parser.add_argument("--threads", type=int, default=1, help="of t-SNE, for --large")
     parser.add_argument("--count", action="store_true", help="the number of facets that is found by itself, instead")
     parser.add_argument("changes", nargs="*", help="for the methods that have them: unit_length=false …")
     arguments = parser.parse_args()
     if arguments.large:
-        compare_maps(arguments.large, arguments.threads)
+        compare_maps(arguments.large, arguments.distance, arguments.threads)
         return
     try:
         model = torchvision_model(arguments.model)
