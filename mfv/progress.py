@@ -17,6 +17,7 @@ NAME = 9  # characters of a stage's name
 COUNTED = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 JOB = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}]"
 UNCOUNTED = "{desc}     [{elapsed}]"
+PACKAGES = ("pytorch_lightning", "lightning_fabric", "lightning")
 REDRAWN = 0.2  # seconds, at the least, from one drawing of a line to the next
 TICK = 1.0  # seconds between the drawings of a stage that does not count
 
@@ -172,9 +173,9 @@ def silence_lightning() -> None:
     """Do so for good, in a process that works for another one."""
     for logger in _talkers():
         logger.setLevel(logging.ERROR)
-    for package in ("pytorch_lightning", "lightning"):
-        warnings.filterwarnings("ignore", module=f"{package}.*")
+    for package in PACKAGES:
+        warnings.filterwarnings("ignore", module=rf"{package}\b.*")
 
 
 def _talkers() -> list[logging.Logger]:
-    return [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
+    return [logging.getLogger(name) for name in (*PACKAGES, "lightning.pytorch", "lightning.fabric")]
