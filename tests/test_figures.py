@@ -348,7 +348,7 @@ def test_a_grid_refuses_what_does_not_fit(run: Path) -> None:
     found = read_run(run)
     with pytest.raises(ValueError, match="has 1 images"):
         grid_figure(found.facets, [Column("one", found.mean_images[:1])])
-    with pytest.raises(ValueError, match="do not fit into 4 cm"):
+    with pytest.raises(MfvError, match="do not fit into 4 cm"):
         grid_figure(found.facets, [Column(str(number), found.mean_images) for number in range(9)], 4)
 
 

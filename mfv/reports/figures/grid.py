@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from mfv.errors import MfvError
 from mfv.reports import wording
 from mfv.reports.figures.sheet import QUIET, SIZE, SMALL, Figure, Sheet, colours_of, fit, wrapped
 from mfv.structures import Facet
@@ -42,7 +43,8 @@ def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float
     """Draw facets (rows) by columns, all pictures of one size; `notes_are` says what the columns' notes are.
 
     Raises:
-        ValueError: a column has not as many images as there are facets, or the figure is too narrow.
+        ValueError: a column has not as many images as there are facets.
+        MfvError: the figure is too narrow for its columns.
 
     """
     for column in columns:
@@ -50,7 +52,7 @@ def grid_figure(facets: Sequence[Facet], columns: Sequence[Column], width: float
             raise ValueError(f"{len(facets)} facets, but column {column.title!r} has {len(column.images)} images")
     side = picture_side(columns, width)
     if side < SMALLEST:
-        raise ValueError(f"{len(columns)} columns do not fit into {width:g} cm: take a wider figure, or fewer columns")
+        raise MfvError(f"{len(columns)} columns do not fit into {width:g} cm: take a wider figure, or fewer columns")
     lefts = _lefts(columns, side)
     titles = [wrapped(column.title, SIZE, side) for column in columns]
     title_lines = max(map(len, titles))

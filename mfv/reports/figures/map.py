@@ -68,7 +68,7 @@ def map_figure(found: FacetSet, photographs: Sequence[Tensor], width: float = 17
 def _layout(embedding: np.ndarray, width: float) -> tuple[np.ndarray, float]:
     """Return the codes' places (n, 2) in a figure of this width, in centimetres, and the figure's height."""
     points = np.asarray(embedding, dtype=np.float64).reshape(-1, 2)
-    finite = np.asarray(np.isfinite(points).all(axis=1))
+    finite = np.isfinite(points.sum(axis=1))
     points = np.where(finite[:, None], points, points[finite].mean(axis=0) if finite.any() else 0.0)
     points = points - points.mean(axis=0)
     axes = np.linalg.svd(points, full_matrices=False)[2] if len(points) > 1 else np.eye(2)
