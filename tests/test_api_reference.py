@@ -11,23 +11,18 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from loading import load_script
 
 import mfv
 
 pytest.importorskip("pdoc", reason="the reference is built with pdoc (pip install pdoc, or the extra docs)")
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data", "discovery", "evaluation", "objectives", "parameterizations", "regularizers", "rendering")
 
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("api_reference", ROOT / "scripts" / "api_reference.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("api_reference")
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,15 @@
 A screenshot of each page in each window is left in outputs/screenshots.
 """
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from loading import load_script
 from playwright.sync_api import Browser, Page
 
 from mfv.reports.gallery import gallery
@@ -25,17 +24,7 @@ FACETS, EACH = 4, 12
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
 
 
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pages", ROOT / "scripts" / "pages.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pages"] = module  # where its dataclasses look for their annotations
-    spec.loader.exec_module(module)
-    return module
-
-
-pages = load_script()
+pages = load_script("pages")
 pytestmark = pytest.mark.skipif(pages.find_browser() is None, reason="no Chromium is installed")
 needs_axe = pytest.mark.skipif(
     not pages.AXE.exists(), reason="no axe-core is installed (npm install --prefix .browser axe-core)"

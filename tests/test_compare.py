@@ -1,14 +1,13 @@
 """The comparison script: real runs, one table, one panel; what is there already is not run again."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from loading import load_script
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
 ON = [
     "data=photos",
     "data.photos=[coffee,cat]",
@@ -24,12 +23,7 @@ ON = [
 
 @pytest.fixture(scope="module")
 def compare() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compare", ROOT / "scripts" / "compare.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("compare")
 
 
 def test_rows_and_seeds_make_a_table_and_a_panel(

@@ -1,6 +1,5 @@
 """Discovery: every method of conf/discovery, on made-up groups and on photographs grouped by people."""
 
-import importlib.util
 import json
 import logging
 from dataclasses import fields, replace
@@ -10,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from hydra.utils import instantiate
+from loading import load_script
 from omegaconf import OmegaConf
 from sklearn.metrics import adjusted_rand_score
 
@@ -194,12 +194,7 @@ def test_many_images_are_shown_by_pca() -> None:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("discovery_script", ROOT / "scripts" / "discovery.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("discovery")
 
 
 def test_the_papers_facets_of_a_movie_theater_are_found_again(script: ModuleType, shared_data: Path) -> None:

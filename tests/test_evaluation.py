@@ -1,6 +1,5 @@
 """The judge's numbers: known answers, their controls, the reference program's own, and where they show."""
 
-import importlib.util
 import json
 import logging
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from loading import load_script
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
@@ -512,11 +512,7 @@ def test_reports_show_the_judge_and_nothing_without_one(reference: Reference, fa
 def test_the_script_judges_a_finished_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    specification = importlib.util.spec_from_file_location("evaluate_script", ROOT / "scripts" / "evaluate.py")
-    assert specification is not None
-    assert specification.loader is not None
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
+    script = load_script("evaluate")
     run = tmp_path / "run"
 
     def call(*arguments: str) -> int:

@@ -7,7 +7,6 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 pytest.importorskip("matplotlib", reason='figures need matplotlib (pip install "mfv[figures]")')
+
+from loading import load_script
 
 from mfv.data import PhotoCrops
 from mfv.errors import MfvError
@@ -31,7 +32,6 @@ from mfv.reports.figures.phases import phases_figure
 from mfv.reports.figures.sheet import Sheet, fit, save, text_width, wrapped
 from mfv.structures import FacetSet
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 ON = [
     "data=photos",
     "data.photos=[coffee,cat]",
@@ -48,15 +48,8 @@ DEEP = "features.4"  # a layer whose units see a part of the image
 
 
 @pytest.fixture(scope="module")
-def figures() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location("figures", SCRIPTS / "figures.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(SCRIPTS))
+def figures() -> ModuleType:
+    return load_script("figures")
 
 
 @pytest.fixture(scope="module")

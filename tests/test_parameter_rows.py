@@ -1,14 +1,13 @@
 """docs/parameters.md: what it names is there, its pictures are those of the table of rows, and a row is painted."""
 
-import importlib.util
 import re
-import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
+from loading import load_script
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageChops
 
@@ -27,17 +26,7 @@ PREFIXES = ("", "render.", "discovery.", "select.", "store.", *(f"render.{part}"
 
 @pytest.fixture(scope="module")
 def rows() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "scripts"))  # it imports its neighbour, compare
-    try:
-        spec = importlib.util.spec_from_file_location("parameter_rows", ROOT / "scripts" / "parameter_rows.py")
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["parameter_rows"] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
-    return module
+    return load_script("parameter_rows")
 
 
 def keys(config: DictConfig, prefix: str = "") -> set[str]:
