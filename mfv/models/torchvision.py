@@ -24,7 +24,7 @@ def torchvision_model(
     name: str,
     weights: str | None = "IMAGENET1K_V1",
     *,
-    num_classes: int = imagenet.CLASSES,
+    num_classes: int | None = None,
     labels: Sequence[str] | str | Path | None = None,
     aliases: Mapping[str, str] | None = None,
     code_layer: str | None = None,
@@ -38,7 +38,7 @@ def torchvision_model(
         name: torchvision's name of the network, for example "resnet50".
         weights: which of torchvision's weights ("IMAGENET1K_V1", "DEFAULT" …), the path of a checkpoint,
             or "none" for an untrained network.
-        num_classes: of a checkpoint of your own.
+        num_classes: of a checkpoint of your own; by default ImageNet's 1000.
         labels: its class names, or a text file with one a line; by default ImageNet's where there are 1000.
         aliases: other names for layers.
         code_layer: see TargetModel, as for the three that follow.
@@ -52,6 +52,7 @@ def torchvision_model(
     """
     published = _published_weights(name)
     trained = not is_none(weights)
+    classes = imagenet.CLASSES if num_classes is None else num_classes
     entry = _entry(name, str(weights), published)
     network: nn.Module
     if trained:
@@ -60,13 +61,13 @@ def torchvision_model(
         if name.startswith("densenet"):
             state = {_modern_densenet(key): tensor for key, tensor in state.items()}
         has_auxiliary = any(key.startswith(_WITH_AUXILIARY.get(name, ())) for key in state)
-        network = build(lambda: _network(name, num_classes, trained, has_auxiliary), trained)
+        network = build(lambda: _network(name, classes, trained, has_auxiliary), trained)
         load_into(network, state, path)
     else:
-        network = build(lambda: _network(name, num_classes, trained, auxiliary=False), trained)
+        network = build(lambda: _network(name, classes, trained, auxiliary=False), trained)
     _drop_auxiliary(name, network)
     preset = entry.transforms()
-    known = num_classes == imagenet.CLASSES and labels is None
+    known = classes == imagenet.CLASSES and labels is None
     return TargetModel(
         network,
         name=name,

@@ -152,7 +152,7 @@ def _other_head(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     if own.keys() != state.keys() or len(counts) != 1 or any(state[n].shape[1:] != own[n].shape[1:] for n in differing):
         return ""
     (classes,) = counts.pop()
-    return f". It has {classes} classes: +model.num_classes={classes} +model.labels=[their names, in that order]"
+    return f". It has {classes} classes: model.num_classes={classes} model.labels=[their names, in that order]"
 
 
 def build(builder: Callable[[], _Network], trained: bool) -> _Network:
