@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mfv.structures import FacetSet
+if TYPE_CHECKING:
+    from mfv.structures import FacetSet
 
 
 @dataclass
@@ -86,6 +89,28 @@ def interruptible(step_by_step: bool = False) -> Iterator[Wish]:
             signal.signal(signal.SIGINT, before)
     if wish.asked:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let an interrupt end the process within the block, in which there is nothing to keep.
+
+    For the time in which libraries are loaded: PyTorch, interrupted in that, answers with errors of its own.
+    """
+    listening = threading.current_thread() is threading.main_thread()
+    if not listening or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Now(BaseException):

@@ -50,6 +50,9 @@ class Facets(FacetSet):
     What it holds is described at `FacetSet`; `facets[3]` is a `PaintedFacet`, with `image` and `mean_image`
     (3, H, W) in [0, 1] besides what a `Facet` has.
 
+    Attributes:
+        stopped: "stopped at step 87 of 200", where the user interrupted the rendering; else empty.
+
     Example:
         >>> facets = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset)
         >>> facets[3].save("facet.png"), facets[3].exemplars, facets.plot_map()
@@ -57,7 +60,7 @@ class Facets(FacetSet):
 
     """
 
-    stopped: str = ""  # "stopped at step 87 of 200", where the user interrupted the rendering
+    stopped: str = ""
 
     @classmethod
     def of(cls, found: FacetSet, stopped: str = "") -> Facets:

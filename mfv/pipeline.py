@@ -18,6 +18,7 @@ from omegaconf.errors import MissingMandatoryValue
 from mfv import peers
 from mfv.early import check_early
 from mfv.errors import MfvError
+from mfv.interruption import ending_at_once
 from mfv.models.choice import layer_names, names_several
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     directory = peers.first(lambda: Path(directory))  # the first one's: its name may be the time
     peers.together(lambda: _check(settings))
     peers.first(lambda: _claim(directory, settings))
-    experiment, units = peers.after_first(lambda: _prepared(config, settings))
+    with ending_at_once():
+        experiment, units = peers.after_first(lambda: _prepared(config, settings))
 
-    from mfv.jobs import UnitsJob, run_unit
-    from mfv.progress import beside_messages
-    from mfv.reports.loggers import close_loggers, make_loggers
+        from mfv.jobs import UnitsJob, run_unit
+        from mfv.progress import beside_messages
+        from mfv.reports.loggers import close_loggers, make_loggers
 
     several = names_several(settings["layer"], settings["unit"])
     one = next(iter(units.values()))[0]

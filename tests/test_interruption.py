@@ -195,7 +195,10 @@ def test_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_an_interrupt_at_the_start_is_short_too(tmp_path: Path) -> None:
     process = started(["hydra.run.dir=run"], tmp_path)
-    time.sleep(1.0)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "config.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.7)  # PyTorch is being loaded
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
