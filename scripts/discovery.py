@@ -7,6 +7,7 @@ python scripts/discovery.py --large 12000  # scikit-learn's t-SNE and openTSNE's
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +31,11 @@ from mfv.discovery.kmeans import kmeans
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
+from mfv.structures import Clustering
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "conf" / "discovery"
+DRAWN = 0.8  # the share of the images in a draw
 
 
 class Agreement(NamedTuple):
@@ -71,16 +74,38 @@ def agreement(codes: np.ndarray, groups: np.ndarray, method: str, seeds: int, *c
         changes: to the method's parameters, for example "perplexity=10"; those it has not are left out.
 
     """
-    settings = OmegaConf.load(METHODS / f"{method}.yaml")
-    fitting = [change for change in changes if change.split("=")[0] in settings]
-    discover = instantiate(OmegaConf.merge(settings, OmegaConf.from_dotlist(fitting)))
-    facets = len(np.unique(groups))
+    discover, facets = method_of(method, changes), len(np.unique(groups))
     found = [discover(codes, facets, seed).assignment for seed in range(seeds)]
     return Agreement(
         rand=np.array([adjusted_rand_score(groups, each) for each in found]),
         information=np.array([normalized_mutual_info_score(groups, each) for each in found]),
         own=np.array([adjusted_rand_score(one, other) for one, other in combinations(found, 2)]),
     )
+
+
+def resampled(codes: np.ndarray, facets: int, method: str, draws: int, *changes: str) -> np.ndarray:
+    """Return how alike a method's clusters of two draws of the images are: (pairs of draws,) adjusted Rand indices.
+
+    Each draw is four fifths of the images, the seed is always 0; two are compared on the images that are in both.
+    """
+    discover = method_of(method, changes)
+    found = np.full((draws, len(codes)), -1)
+    for draw, assignment in enumerate(found):
+        rows = np.sort(np.random.default_rng(draw).permutation(len(codes))[: round(DRAWN * len(codes))])
+        assignment[rows] = discover(codes[rows], facets, 0).assignment
+    return np.array(
+        [
+            adjusted_rand_score(one[(one >= 0) & (other >= 0)], other[(one >= 0) & (other >= 0)])
+            for one, other in combinations(found, 2)
+        ]
+    )
+
+
+def method_of(name: str, changes: Sequence[str]) -> Callable[[np.ndarray, int, int], Clustering]:
+    """Return a method of conf/discovery with those of the changes that it has parameters for."""
+    settings = OmegaConf.load(METHODS / f"{name}.yaml")
+    fitting = [change for change in changes if change.split("=")[0] in settings]
+    return instantiate(OmegaConf.merge(settings, OmegaConf.from_dotlist(fitting)))
 
 
 def made_up(kinds: int, distance: float, images: int = 1300, width: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +194,8 @@ def main() -> None:
             count_facets(model, arguments.data, arguments.seeds)
             return
         methods = sorted(path.stem for path in METHODS.glob("*.yaml"))
-        print(f"{'short side':>10}  {'method':<12} {'ARI':>14} {'NMI':>14} {'between seeds':>14} {'s/run':>6}")
+        heads = ("ARI", "NMI", "between seeds", "between draws")
+        print(f"{'short side':>10}  {'method':<12} {' '.join(f'{head:>14}' for head in heads)} {'s/run':>6}")
         sizes = arguments.resize or [model.input_size, round(model.input_size * 8 / 7)]
         for resize in sizes:
             windows, groups = images_and_groups(model, arguments.data, resize)
@@ -182,7 +208,8 @@ def main() -> None:
                 seen = codes.get(method, codes["plain"])
                 scores = agreement(seen, groups, method, arguments.seeds, *arguments.changes)
                 seconds = (time.perf_counter() - begun) / arguments.seeds
-                columns = " ".join(f"{f'{each.mean():.3f} ± {each.std():.3f}':>14}" for each in scores)
+                drawn = resampled(seen, len(np.unique(groups)), method, arguments.seeds, *arguments.changes)
+                columns = " ".join(f"{f'{each.mean():.3f} ± {each.std():.3f}':>14}" for each in (*scores, drawn))
                 print(f"{resize:>10}  {method:<12} {columns} {seconds:>6.2f}", flush=True)
     except MfvError as error:
         parser.exit(1, f"{error}\n")

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 from loading import load_script
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import adjusted_rand_score
 
 from mfv.discovery import ConsensusTSNE, HDBSCANMap, TSNEKMeans, check_codes
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.embedding import MOST, display_map, pca_map, tsne_map
 from mfv.errors import MfvError
+from mfv.experiment import Discovery
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = sorted((ROOT / "conf" / "discovery").glob("*.yaml"))
@@ -26,6 +27,11 @@ SIZES = (30, 18, 18, 12)  # of the made-up groups; their order in `groups` is an
 @pytest.fixture(params=METHODS, ids=lambda path: path.stem)
 def settings(request: pytest.FixtureRequest):
     return OmegaConf.load(request.param)
+
+
+def quick(settings: DictConfig) -> Discovery:
+    """Return a method; where it makes several maps, with two."""
+    return instantiate(settings, **({"maps": 2} if "maps" in settings else {}))
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +67,18 @@ def test_groups_far_apart_are_found_and_numbered_by_size(settings, codes, groups
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
 def test_the_record_names_the_method_as_the_command_line_does(path: Path, codes) -> None:
-    assert instantiate(OmegaConf.load(path))(codes, 4, 0).details["method"] == path.stem
+    assert quick(OmegaConf.load(path))(codes, 4, 0).details["method"] == path.stem
 
 
 def test_the_same_seed_gives_the_same_bytes(settings, codes) -> None:
-    first, second = (instantiate(settings)(codes, 7, 11) for _ in range(2))
+    first, second = (quick(settings)(codes, 7, 11) for _ in range(2))
     assert first.assignment.tobytes() == second.assignment.tobytes()
     assert first.distances.tobytes() == second.distances.tobytes()
     assert first.embedding.tobytes() == second.embedding.tobytes()
 
 
 def test_nothing_is_written_to_the_terminal(settings, codes, capfd: pytest.CaptureFixture[str]) -> None:
-    instantiate(settings)(codes, 40, 0)
+    quick(settings)(codes, 40, 0)
     assert capfd.readouterr() == ("", "")
 
 
@@ -85,7 +91,7 @@ def test_the_yaml_states_the_defaults(settings) -> None:
 def test_few_images_will_do(settings, images: int) -> None:
     codes = np.random.default_rng(0).random((images, 8), dtype=np.float32)
     for facets in {1, images}:
-        found = instantiate(settings)(codes, facets, 0)
+        found = quick(settings)(codes, facets, 0)
         clusters = len(set(found.assignment.tolist()))
         assert 1 <= clusters <= facets if found.details["method"] == "hdbscan" else clusters == facets
         assert found.embedding.shape == (images, 2)
