@@ -144,7 +144,7 @@ def _cards(facet_set: FacetSet, exemplars: Sequence[Tensor]) -> list[dict[str, A
         cards.append(
             {
                 "facet": facet,
-                "share": f"{100 * facet.size / max(1, len(facet_set.ids)):.0f} %",
+                "share": f"{100 * facet.size / max(1, len(facet_set.ids)):.0f}\N{NO-BREAK SPACE}%",
                 "visualization": None if rendered is None else rendered[position],
                 "mean": means[position],
                 "exemplars": [
