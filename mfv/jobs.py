@@ -106,6 +106,16 @@ class UnitsJob:
             waiting = len(places) - len(known) - len(failures)
             return write_index(known, self.directory, waiting, failures, self.command)
 
+        def take(done: Finished | Failure, store: ActivationStore) -> None:
+            if isinstance(done, Failure):
+                logger.error("%s: %s", done.unit, done.message)
+                failures.append(f"{done.unit}: {done.message}")
+            else:
+                self.log(done, store)
+                place = self.place(done.unit)
+                entries[place] = read_entry(place, self.directory)
+            index()
+
         def end() -> None:
             logger.info("index          %s", index())
             log_units(self.loggers, [entries[place] for place in places.values() if place in entries], self.directory)
@@ -118,16 +128,8 @@ class UnitsJob:
                 collected = self.experiment.collect(layer, self.stores)
                 root = self.directory / folder_of(layer)
                 for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
-                    if peers.rank() > 0:
-                        continue
-                    if isinstance(done, Failure):
-                        logger.error("%s: %s", done.unit, done.message)
-                        failures.append(f"{done.unit}: {done.message}")
-                    else:
-                        self.log(done, collected.store)
-                        place = self.place(done.unit)
-                        entries[place] = read_entry(place, self.directory)
-                    index()
+                    if peers.rank() == 0:
+                        take(done, collected.store)
                     if line is not None:
                         line.update()
         peers.first(end)

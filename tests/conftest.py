@@ -48,17 +48,17 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContex
 
 
 @pytest.fixture
-def half_the_threads() -> Callable[[], AbstractContextManager[None]]:
-    """Compute with as many threads as each of two processes gets, so that sums keep their order."""
+def threads_of() -> Callable[[int], AbstractContextManager[None]]:
+    """Compute with as many threads as each of several processes gets, so that sums keep their order."""
     import torch
 
     @contextmanager
-    def halved() -> Iterator[None]:
+    def fewer(processes: int) -> Iterator[None]:
         before = torch.get_num_threads()
-        torch.set_num_threads(max(1, before // 2))
+        torch.set_num_threads(max(1, before // processes))
         try:
             yield
         finally:
             torch.set_num_threads(before)
 
-    return halved
+    return fewer

@@ -454,11 +454,11 @@ def test_a_run_broken_in_one_process_goes_on_in_two(
     starts: Tensor,
     tmp_path: Path,
     killed_at: Callable[[int], AbstractContextManager[None]],
-    half_the_threads: Callable[[], AbstractContextManager[None]],
+    threads_of: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     recipe = growing(Fourier(color="images"))
     options = {"input_size": SIDE, "progress": False, "snapshot_every": 4, "checkpoint_every": 2, "accelerator": "cpu"}
-    with half_the_threads():
+    with threads_of(2):
         whole = render(model, recipe, subject, starts[:3], directory=tmp_path / "whole", **options)
         with killed_at(7):
             render(model, recipe, subject, starts[:3], directory=tmp_path / "broken", **options)

@@ -135,23 +135,26 @@ def test_a_broken_run_goes_on_as_if_unbroken(
     assert whole.snapshots.keys() == resumed.snapshots.keys() == {4, 8}
 
 
-def test_two_processes_give_what_one_gives(
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_give_what_one_gives(
+    processes: int,
     model: TargetModel,
     subject: UnitSubject,
     starts: Tensor,
     tmp_path: Path,
-    half_the_threads: Callable[[], AbstractContextManager[None]],
+    threads_of: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     recipe = growing_recipe()
     options = {"progress": False, "snapshot_every": 5, "accelerator": "cpu"}
-    with half_the_threads():
+    with threads_of(processes):
         one = render(model, recipe, subject, starts[:3], directory=tmp_path / "one", **options)
-    two = render(model, recipe, subject, starts[:3], directory=tmp_path / "two", devices=2, **options)  # 2 + 1 images
-    difference = (one.images - two.images).abs().max().item()
-    print(f"two processes against one: max difference {difference:.1e}")
+    # Of two, one has two images and one has one; of four, one has none.
+    several = render(model, recipe, subject, starts[:3], directory=tmp_path / "several", devices=processes, **options)
+    difference = (one.images - several.images).abs().max().item()
+    print(f"{processes} processes against one: max difference {difference:.1e}")
     assert difference <= 1e-4
-    assert torch.allclose(one.curves, two.curves, atol=1e-3)
-    assert torch.isfinite(two.curves).all()
+    assert torch.allclose(one.curves, several.curves, atol=1e-3)
+    assert torch.isfinite(several.curves).all()
 
 
 class Deadly(Regularizer):
@@ -168,7 +171,7 @@ def test_a_killed_process_ends_the_others_and_the_job_goes_on_with_fewer(
     subject: UnitSubject,
     starts: Tensor,
     tmp_path: Path,
-    half_the_threads: Callable[[], AbstractContextManager[None]],
+    threads_of: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     octave = Octave(6, step=2.0, objective=UnitActivation(), regularizers=(RandomAffine(), TVProx(0.5), Deadly()))
     options = {"progress": False, "accelerator": "cpu", "checkpoint_every": 1}
@@ -177,7 +180,7 @@ def test_a_killed_process_ends_the_others_and_the_job_goes_on_with_fewer(
     with pytest.raises(MfvError, match=r"process 1 .*SIGKILL.*want of memory.*the same command"):
         render(*asked, directory=tmp_path, devices=2, **options)
     assert time.monotonic() - begun < 60
-    with half_the_threads():
+    with threads_of(2):
         resumed = render(*asked, directory=tmp_path, **options)
         whole = render(*asked, **options)
     assert torch.allclose(resumed.images, whole.images, atol=1e-4)

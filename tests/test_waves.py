@@ -92,11 +92,11 @@ def test_units_together_are_units_alone(
 
 
 def test_units_on_two_processes_are_units_on_one(
-    model: TargetModel, subjects: list[UnitSubject], half_the_threads: Callable[[], AbstractContextManager[None]]
+    model: TargetModel, subjects: list[UnitSubject], threads_of: Callable[[int], AbstractContextManager[None]]
 ) -> None:
     plan, starts = recipe(Pixels(), 2), [starts_of(subject) for subject in subjects]
     parts = [bound_part(plan, subject, len(own)) for subject, own in zip(subjects, starts, strict=True)]
-    with half_the_threads():
+    with threads_of(2):
         one = render_units(model, parts, starts, progress=False, accelerator="cpu")
     two = render_units(model, parts, starts, progress=False, accelerator="cpu", devices=2)
     for here, there in zip(one, two, strict=True):

@@ -1,8 +1,8 @@
 """The 2-D map of a unit's images, as a picture."""
 
-import numpy as np
 from PIL import Image, ImageDraw
 
+from mfv.reports.geometry import label_places
 from mfv.reports.palette import LIGHT_GROUND, facet_colours
 from mfv.structures import FacetSet
 
@@ -21,7 +21,7 @@ def map_picture(facet_set: FacetSet, side: int = 640) -> Image.Image:
     colours = facet_colours(len(facet_set))
     for (x, y), facet in zip(places.tolist(), assignment.tolist(), strict=True):
         draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=colours[facet])
-    for facet in range(len(facet_set)):
-        x, y = np.median(places[assignment == facet], axis=0)
-        draw.text((x, y), str(facet), fill="black", stroke_width=3, stroke_fill="white", anchor="mm")
+    numbers = [facet.index for facet in facet_set.facets]
+    for number, place in zip(numbers, label_places(places, assignment, numbers), strict=True):
+        draw.text(place, str(number), fill="black", stroke_width=3, stroke_fill="white", anchor="mm")
     return canvas
