@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mfv import peers, store_command
+from mfv import distributed, store_command
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
@@ -40,14 +40,14 @@ logger = logging.getLogger("mfv")
 
 def job(config: DictConfig) -> None:
     """Make one run; in a sweep, wherever its launcher brings it, a failure is noted and the other jobs go on."""
-    if peers.rank():
+    if distributed.rank():
         logging.disable(logging.ERROR)  # the first process speaks; of what ends this one alone, this one
     context = HydraConfig.get()
     directory = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
     sweep = context.mode == RunMode.MULTIRUN
-    if peers.rank() == 0 and not sweep:
-        peers.meet()  # for this the others wait in `main`
+    if distributed.rank() == 0 and not sweep:
+        distributed.meet()  # for this the others wait in `main`
     command = shlex.join(["python", "run.py", *overrides])
     group = Path(context.sweep.dir).name if sweep else None
     try:
@@ -108,14 +108,14 @@ def _main() -> None:
     register()
     sys.argv[1:] = with_quiet(sys.argv[1:])
     try:
-        peers.first(lambda: check_launcher(sys.argv[1:]))
+        distributed.first(lambda: check_launcher(sys.argv[1:]))
     except MfvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    if peers.rank():
+    if distributed.rank():
         sys.argv += BESIDE
         try:
-            peers.meet()
+            distributed.meet()
         except MfvError:  # the first process did not understand the command line, and said so
             sys.exit(1)
     try:

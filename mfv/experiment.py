@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from mfv import peers
+from mfv import distributed
 from mfv.activations.collector import collect
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
@@ -245,7 +245,7 @@ class Experiment:
     def render(self, layer: Layer, plans: Sequence[Plan], directory: Path) -> list[Rendering]:
         """Render all facets of the planned units together, unless that was done in the directory before."""
         result_file, machine = directory / "render.safetensors", self.machine
-        if peers.first(result_file.exists):
+        if distributed.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
             return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
         timer = Timer(shown=machine.progress)

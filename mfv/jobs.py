@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
 
-from mfv import peers
+from mfv import distributed
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
@@ -41,7 +41,7 @@ def run_unit(
 ) -> FacetSet:
     """Find and paint the facets of one unit, and leave the report in the run's directory."""
     layer = experiment.collect(unit.layer, stores)
-    plan = peers.first(lambda: experiment.discover(layer, unit, directory))
+    plan = distributed.first(lambda: experiment.discover(layer, unit, directory))
     (rendering,) = experiment.render(layer, [plan], directory)
 
     def finish() -> FacetSet:
@@ -56,7 +56,7 @@ def run_unit(
         logger.info("gallery        %s", page)
         return found
 
-    return peers.first(finish)
+    return distributed.first(finish)
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,17 @@ class UnitsJob:
             if failures:
                 raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
 
-        shown = self.experiment.machine.progress and peers.rank() == 0
+        shown = self.experiment.machine.progress and distributed.rank() == 0
         with job_line(len(places), "units", len(entries)) if shown else nullcontext() as line:
             for layer, some in units.items():
                 collected = self.experiment.collect(layer, self.stores)
                 root = self.directory / folder_of(layer)
                 for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
-                    if peers.rank() == 0:
+                    if distributed.rank() == 0:
                         take(done, collected.store)
                     if line is not None:
                         line.update()
-        peers.first(end)
+        distributed.first(end)
         return [FacetSet.load(place) for place in places.values()]
 
     def place(self, unit: Unit) -> Path:

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from mfv import peers
+from mfv import distributed
 from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
@@ -52,12 +52,12 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
             units: those of which nothing became; the others are finished.
 
     """
-    settings = peers.first(lambda: _resolved(config))
-    directory = peers.first(lambda: Path(directory))  # the first one's: its name may be the time
-    peers.together(lambda: _check(settings))
-    peers.first(lambda: _claim(directory, settings))
+    settings = distributed.first(lambda: _resolved(config))
+    directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
+    distributed.together(lambda: _check(settings))
+    distributed.first(lambda: _claim(directory, settings))
     with ending_at_once():
-        experiment, units = peers.after_first(lambda: _prepared(config, settings))
+        experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 
         from mfv.jobs import UnitsJob, run_unit
         from mfv.progress import beside_messages
@@ -73,7 +73,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     runs = several and _units_as(config.logger.get("units", ROWS)) == RUNS
     loggers: list[Logger] = []  # of processes that were started together the first one logs
     if not runs:
-        peers.first(
+        distributed.first(
             lambda: loggers.extend(make_loggers(config.logger.names, directory, settings, name, group, job_type=kind))
         )
 
@@ -93,7 +93,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
 
 def _check(settings: dict[str, Any]) -> None:
     check_early(settings)
-    peers.check(settings["machine"]["devices"], settings["machine"]["num_nodes"])
+    distributed.check(settings["machine"]["devices"], settings["machine"]["num_nodes"])
 
 
 def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment, dict[str, list[Unit]]]:
@@ -176,7 +176,7 @@ def _make(config: DictConfig, group: str) -> Any:
 
 def with_bars(setting: bool | str) -> bool:
     """Say whether progress bars are shown: by "auto" where there is a terminal whose cursor moves."""
-    if peers.rank():  # the first process shows them
+    if distributed.rank():  # the first process shows them
         return False
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" if setting == "auto" else bool(setting)
 

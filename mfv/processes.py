@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from mfv import peers
+from mfv import distributed
 from mfv.errors import MfvError
 from mfv.progress import silence_lightning
 
@@ -53,7 +53,7 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
     It starts the others itself, unless torchrun or SLURM did.
     """
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
-    return ShardedStrategy(start_method="popen" if peers.count() > 1 else "spawn") if several else "auto"
+    return ShardedStrategy(start_method="popen" if distributed.count() > 1 else "spawn") if several else "auto"
 
 
 def stage_trainer(
@@ -96,7 +96,7 @@ def taking_turns(directory: Path) -> Iterator[None]:
             logger.info("another run is at work in %s: waiting for what it leaves", directory)
             lock.acquire()
 
-    peers.first(enter)
+    distributed.first(enter)
     try:
         yield
     finally:
@@ -110,7 +110,7 @@ def one_message() -> Iterator[None]:
     The other processes are ended too, at once; where torchrun or SLURM started them, it does so.
     """
     try:
-        with peers.closed_connections_explained():
+        with distributed.closed_connections_explained():
             yield
     except ProcessExitedException as error:
         how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with status {error.exit_code}"

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from mfv import peers
+from mfv import distributed
 from mfv.errors import MfvError
 
 NOTE = "failure.txt"  # in the directory of a job that failed
@@ -25,11 +25,11 @@ failures: list[str] = []  # of the sweep that has just ended
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Raise `MfvError` where the command line asks for a launcher whose package is missing, or for a sweep of peers."""
-    if peers.count() > 1 and {"-m", "--multirun"} & {*arguments}:
+    """Raise `MfvError` for a launcher whose package is missing, and for a sweep that several processes were given."""
+    if distributed.count() > 1 and {"-m", "--multirun"} & {*arguments}:
         raise MfvError(
-            f"a sweep was given to {peers.count()} processes that were started together: give it to one, and its jobs "
-            "to a launcher (launch=slurm); several processes share one run, of many units too (unit=0-9)"
+            f"a sweep was given to {distributed.count()} processes that were started together: give it to one, and its "
+            "jobs to a launcher (launch=slurm); several processes share one run, of many units too (unit=0-9)"
         )
     for name in (argument.partition("=")[2] for argument in arguments if argument.startswith("launch=")):
         module, extra = LAUNCHERS.get(name, ("", ""))

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from mfv import peers
+from mfv import distributed
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan, Result
 from mfv.structures import Unit, write_json
@@ -68,18 +68,18 @@ def run_units(
     def left(some: Sequence[Unit]) -> list[Unit]:
         return [unit for unit in some if not is_done(place(unit))]
 
-    for folder, listed in peers.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
-        wanted = peers.first(partial(left, listed))
+    for folder, listed in distributed.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
+        wanted = distributed.first(partial(left, listed))
         if wanted:
             plans = [plan for some in _rounds(listed) for plan in _shared_out(some, plan_of, experiment.shared)]
             yield from _wave(experiment, layer, plans, wanted, folder, finish)
-        peers.first(partial(shutil.rmtree, folder))
-    waiting = peers.first(lambda: left(units))
+        distributed.first(partial(shutil.rmtree, folder))
+    waiting = distributed.first(lambda: left(units))
     most = images_of_a_wave(experiment)
     while waiting:
         plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
-            some, waiting = waiting[: peers.count()], waiting[peers.count() :]
+            some, waiting = waiting[: distributed.count()], waiting[distributed.count() :]
             for unit in some:
                 logger.info("%s", unit)
             for found in _shared_out(some, partial(_or_failure, plan_of), experiment.shared):
@@ -89,9 +89,9 @@ def run_units(
                     plans.append(found)
         if plans:
             folder = waves / f"{plans[0].found.unit.index:06d}"
-            peers.first(partial(_begin, folder, plans))
+            distributed.first(partial(_begin, folder, plans))
             yield from _wave(experiment, layer, plans, units, folder, finish)
-            peers.first(partial(shutil.rmtree, folder))
+            distributed.first(partial(shutil.rmtree, folder))
 
 
 def images_of_a_wave(experiment: Experiment) -> int:
@@ -144,11 +144,13 @@ def _wave(
 
 def _rounds(items: Sequence[S]) -> Iterator[Sequence[S]]:
     """Give so many at a time that each process has one."""
-    for begun in range(0, len(items), peers.count()):
-        yield items[begun : begun + peers.count()]
+    for begun in range(0, len(items), distributed.count()):
+        yield items[begun : begun + distributed.count()]
 
 
 def _shared_out(items: Sequence[S], work: Callable[[S], T], known: Sequence[object] = ()) -> list[T]:
     """Do the work of at most one item per process, and give in each what became of all."""
-    done = peers.together(lambda: work(items[peers.rank()]) if peers.rank() < len(items) else None, known)
+    done = distributed.together(
+        lambda: work(items[distributed.rank()]) if distributed.rank() < len(items) else None, known
+    )
     return done[: len(items)]  # type: ignore[return-value]

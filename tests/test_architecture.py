@@ -28,7 +28,7 @@ ONLY = {
     "matplotlib": {"reports/figures/sheet.py"},
 }
 # What a part may import of mfv besides itself and the leaves.
-LEAVES = {"errors", "interruption", "paths", "peers", "processes", "progress", "schedules", "structures"}
+LEAVES = {"errors", "interruption", "paths", "distributed", "processes", "progress", "schedules", "structures"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),

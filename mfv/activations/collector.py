@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mfv import peers
+from mfv import distributed
 from mfv.activations.shards import Skipped
 from mfv.activations.store import ActivationStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
@@ -232,12 +232,12 @@ def collect(
         "transform": preprocess.description,
     }
     directory = Path(root) / store_key(description)
-    store = peers.after_first(
+    store = distributed.after_first(
         lambda: ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
     )
     with taking_turns(directory):
         store.touch()
-        if peers.first(lambda: store.complete):
+        if distributed.first(lambda: store.complete):
             logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         else:
             middle = model.anchor_layer if answers(model, model.anchor_layer) else None
@@ -251,7 +251,7 @@ def collect(
             with quiet_lightning(), one_message(), interruptible():
                 trainer = stage_trainer(root, accelerator, devices, num_nodes, bars, logger=False)
                 trainer.predict(collector, return_predictions=False)
-            peers.meet()  # each has written its own shards
+            distributed.meet()  # each has written its own shards
     check_bad_share(
         [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped], len(source), source.max_bad_share
     )

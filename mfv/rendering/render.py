@@ -12,7 +12,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from mfv import peers
+from mfv import distributed
 from mfv.errors import MfvError
 from mfv.interruption import interruptible
 from mfv.models.acceleration import Acceleration
@@ -134,7 +134,7 @@ def render_units(
         if module.stopped is None:
             raise
         raise RenderingStopped(module.stopped.split(sizes), module.steps_done, recipe.steps) from None
-    peers.meet()  # the first process has written the result
+    distributed.meet()  # the first process has written the result
     return Rendering.load(result).split(sizes)
 
 

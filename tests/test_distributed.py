@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mfv import peers
+from mfv import distributed
 from mfv.errors import MfvError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,18 +24,18 @@ COUNTING = """
 import os
 from pathlib import Path
 
-from mfv import jobs, peers
+from mfv import distributed, jobs
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
 
 
 def note(what):
     with Path(os.environ["NOTES"]).open("a") as file:
-        file.write(f"{what} by {peers.rank()}\\n")
+        file.write(f"{what} by {distributed.rank()}\\n")
 
 
 def asked(what):
-    return os.environ.get(what) == str(peers.rank())
+    return os.environ.get(what) == str(distributed.rank())
 
 
 class Counting(TSNEKMeans):
@@ -149,19 +149,19 @@ def test_slurm_tasks_end_and_go_on_together(alone: Path, tmp_path: Path) -> None
 
 
 def test_processes_and_devices_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    peers.check("auto", 1)
+    distributed.check("auto", 1)
     with pytest.raises(MfvError, match="torchrun or srun"):
-        peers.check(1, 2)
+        distributed.check(1, 2)
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "3")
-    assert (peers.count(), peers.rank()) == (4, 3)
-    peers.check(2, 2)
+    assert (distributed.count(), distributed.rank()) == (4, 3)
+    distributed.check(2, 2)
     with pytest.raises(MfvError, match=r"4 processes .*machine\.devices=1 .*makes 1"):
-        peers.check(1, 1)
+        distributed.check(1, 1)
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    assert peers.count() == 1  # in a script that no srun started
+    assert distributed.count() == 1  # in a script that no srun started
     monkeypatch.setenv("SLURM_PROCID", "1")
-    assert (peers.count(), peers.rank()) == (2, 1)
+    assert (distributed.count(), distributed.rank()) == (2, 1)
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
-    assert (peers.count(), peers.rank()) == (1, 0)
+    assert (distributed.count(), distributed.rank()) == (1, 0)
