@@ -19,6 +19,7 @@ from mfv import distributed
 from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
+from mfv.libraries import loading_libraries
 from mfv.models.choice import layer_names, names_several
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
     distributed.together(lambda: _check(settings))
     distributed.first(lambda: _claim(directory, settings))
-    with ending_at_once():
+    with ending_at_once(), loading_libraries():
         experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 
         from mfv.jobs import UnitsJob, run_unit

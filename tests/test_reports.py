@@ -134,6 +134,8 @@ class Page(HTMLParser):
 def test_pixels_become_the_nearest_byte_and_are_clipped():
     pixels = torch.tensor([-1.0, 0.0, 0.5, 1.0, 7.0, float("nan")]).expand(3, 1, 6)
     assert np.asarray(images.to_pil(pixels))[0, :, 0].tolist() == [0, 0, 128, 255, 255, 0]
+    as_bytes = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(3, 1, 3)
+    assert np.asarray(images.to_pil(as_bytes))[0, :, 0].tolist() == [0, 128, 255]
     with pytest.raises(ValueError, match=r"\(3, H, W\)"):
         images.to_pil(torch.zeros(1, 4, 4))
 

@@ -75,6 +75,8 @@ def receptive_field(model: TargetModel, layer: str, beyond: bool = True) -> Rece
     """
     size = model.input_size
     with torch.inference_mode(False), torch.enable_grad():
+        if not beyond and (grid := _grid_that_sees_all(model, layer)):
+            return ReceptiveField(size, 0, 0, grid, size)
         network, shape = _structure(model, layer)
         if len(shape) != 4:
             return ReceptiveField(size, 0, 0, (1, shape[1]) if len(shape) == 3 else (1, 1), size)
@@ -85,6 +87,22 @@ def receptive_field(model: TargetModel, layer: str, beyond: bool = True) -> Rece
             if field is not None:
                 return field
     return ReceptiveField(size, 0, 0, grid, size)
+
+
+def _grid_that_sees_all(model: TargetModel, layer: str) -> tuple[int, int] | None:
+    """Return a map's height and width, if its middle sees the whole image as the network is; None where it need not.
+
+    A tenth of the time of a measurement, and certain: weights and rectifiers only take paths away.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, model.input_size, model.input_size, generator=generator).to(model.mean.device)
+    activation = model.activations(image.requires_grad_(), [layer])[layer]
+    if activation.ndim != 4:
+        return None
+    height, width = activation.shape[2:]
+    weights = torch.randn(activation.shape[1], generator=generator).to(activation)
+    whole = ([0, 0], [model.input_size - 1] * 2)
+    return (height, width) if _extent(activation, image, weights, (height // 2, width // 2)) == whole else None
 
 
 def _structure(model: TargetModel, layer: str) -> tuple[nn.Module, torch.Size]:

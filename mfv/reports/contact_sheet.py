@@ -24,7 +24,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw per facet its mean image, its visualization and its nearest images.
 
-    `exemplars` holds one tensor (m, 3, h, w) in [0, 1] per facet, nearest first; up to `columns` of each are
+    `exemplars` holds one tensor (m, 3, h, w) per facet, bytes or in [0, 1], nearest first; up to `columns` of each are
     shown, in two rows. Facets stand side by side in two columns from five on and in three from nineteen on:
     twelve facets are less than 2,000 pixels high. Without visualizations the mean images are shown alone.
     """

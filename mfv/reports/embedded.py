@@ -44,7 +44,7 @@ def sprite(pictures: Sequence[Picture], budget: int, ladder: Sequence[Rung]) -> 
         return None
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
-    largest = [square(picture, ladder[0][0]) for picture in pictures]
+    largest = in_threads(lambda picture: square(picture, ladder[0][0]), pictures)
 
     def encode(tile: int, quality: int) -> Sprite:
         canvas = Image.new("RGB", (columns * tile, rows * tile))

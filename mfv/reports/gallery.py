@@ -49,9 +49,9 @@ def gallery(
 ) -> str:
     """Return the page as HTML; it makes no request, and everything from outside is escaped.
 
-    `exemplars` holds one tensor (m, 3, h, w) in [0, 1] per facet, nearest first; `thumbnails` one picture of
-    any size per image of `facet_set.ids`; `snapshots` the visualizations (k, 3, H, W) by iteration;
-    `command` is what reproduces the run. Pictures are shrunk until ten facets of 1,300 images take less than
+    `exemplars` holds one tensor (m, 3, h, w) per facet, nearest first; `thumbnails` one picture of any size per
+    image of `facet_set.ids`; `snapshots` the visualizations (k, 3, H, W) by iteration; tensors are bytes or in
+    [0, 1]. `command` is what reproduces the run. Pictures are shrunk until ten facets of 1,300 images take less than
     3 MB.
     """
     _check(facet_set, exemplars, thumbnails, snapshots or {})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from mfv.reports.contact_sheet import contact_sheet
@@ -39,22 +40,15 @@ def write_report(
     """
     directory = Path(directory)
     assert facet_set.images is not None, "a report is of a rendered facet set"
-    pictures = [(image, facet.image_path) for facet, image in zip(facet_set.facets, facet_set.images, strict=True)]
+    pictures: list[tuple[Tensor | Image.Image, str]] = [(contact_sheet(facet_set, exemplars), "contact_sheet.png")]
+    pictures += [(image, facet.image_path) for facet, image in zip(facet_set.facets, facet_set.images, strict=True)]
     pictures += [
         (mean, facet.mean_image_path) for facet, mean in zip(facet_set.facets, facet_set.mean_images, strict=True)
     ]
     in_threads(lambda one: save_png(one[0], directory / one[1]), pictures)
     columns = {f"activation/facet_{k:02d}": column for k, column in enumerate(curves.T.numpy())}
     write_curves(directory / "metrics.csv", np.arange(len(curves)), columns)
-    nearest = [images.float() / 255 for images in exemplars]
-    save_png(contact_sheet(facet_set, nearest), directory / "contact_sheet.png")
-    page = gallery(
-        facet_set,
-        nearest,
-        [picture.float() / 255 for picture in thumbnails],
-        {step: images.float() / 255 for step, images in snapshots.items()},
-        command,
-    )
+    page = gallery(facet_set, exemplars, list(thumbnails), snapshots, command)
     path = directory / "gallery.html"
     temporary = path.with_name("gallery.html.part")
     temporary.write_text(page, encoding="utf-8")
