@@ -4,7 +4,10 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -27,13 +30,28 @@ def loading_libraries() -> Iterator[None]:
             gc.enable()
 
 
-def postpone(name: str) -> None:
-    """Have a library loaded when something of it is used for the first time, though another one imports it before."""
-    if name in sys.modules:
+@contextmanager
+def postponed(name: str) -> Iterator[None]:
+    """Have a library that others import meanwhile loaded when they use something of it for the first time."""
+    if name in sys.modules or find_spec(name) is None:
+        yield
         return
-    spec = find_spec(name)
-    if spec is None or spec.loader is None:
-        return
-    spec.loader = loader = LazyLoader(spec.loader)
-    sys.modules[name] = module = module_from_spec(spec)
-    loader.exec_module(module)
+    sys.modules[name] = stand_in = _StandIn(name)
+    try:
+        yield
+    finally:
+        stand_in.leave()
+
+
+class _StandIn(ModuleType):
+    """What stands for a library until something of it is used."""
+
+    def leave(self) -> None:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # what the import system asks
+            raise AttributeError(attribute)
+        self.leave()
+        return getattr(import_module(self.__name__), attribute)

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mfv.models.fusing import chained, fits
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
+from mfv.models.same_padding import SameDepthwise, is_same_depthwise
 from mfv.models.target import TargetModel
 
 ROWS = 8  # of a matrix product
@@ -28,17 +29,20 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
     it can take over, and convolutions with their rectifiers run as a chain (`ConvolutionChain`). A convolution then
-    gives what the batch norm, or the chain's end, gave: what a layer in `keep` would notice stays as it is. What
-    changes the network's function is undone.
+    gives what the batch norm, or the chain's end, gave: what a layer in `keep` would notice stays as it is.
+    TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone.
     """
     kept = {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)}
     prepared = copy.deepcopy(model)
     norms = [pair for pair in foldable(prepared.network) if not noticed(pair, kept)]
     for convolution, *_, norm in norms:
         fold(prepared.network, convolution, norm)
+    padded = [name for name, module in prepared.network.named_modules() if is_same_depthwise(module)]
+    for name in padded:
+        replace(prepared.network, name, SameDepthwise(prepared.network.get_submodule(name)))  # type: ignore[arg-type]
     pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
     chain(prepared.network, pairs)
-    if (norms or pairs) and not same_function(model, prepared):
+    if (norms or padded or pairs) and not same_function(model, prepared):
         prepared = copy.deepcopy(model)
     for module in list(prepared.network.modules()):
         for name, child in module.named_children():

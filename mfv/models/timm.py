@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from mfv.errors import MfvError, nearest_names
-from mfv.libraries import postpone
+from mfv.libraries import postponed
 from mfv.models import imagenet
 from mfv.models.labels import read_labels
 from mfv.models.packages import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
@@ -160,10 +160,10 @@ def _in_order(state: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
 
 
 def _timm() -> Any:
-    postpone("wandb")  # which timm loads for training scripts of its own, and takes as long as timm
     try:
-        import timm
-        import timm.data
+        with postponed("wandb"):  # which timm loads for training scripts of its own, and takes as long as timm
+            import timm
+            import timm.data
     except ImportError as error:
         raise MfvError('this model needs timm, which is not installed: pip install "mfv[timm]"') from error
     return timm
