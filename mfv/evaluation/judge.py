@@ -17,7 +17,7 @@ from mfv.models.naming import OUTPUT
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 
-BATCH = 16
+BATCH = 32
 
 
 @dataclass(frozen=True)
