@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv import distributed
-from mfv.activations.collector import collect
+from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, unit_view
@@ -187,18 +187,21 @@ class Experiment:
 
     def collect(self, layer: str, stores: Path) -> Layer:
         """Collect the activations of a layer on all images: one pass serves all units."""
-        machine = self.machine
-        layer = self.model.before_activation(layer)
-        view = unit_view(measured_field(self.model, layer), self.model.input_size, self.position)
-        timer = Timer(shown=machine.progress)
+        return self.collect_layers([layer], stores)[0]
+
+    def collect_layers(self, layers: Sequence[str], stores: Path) -> list[Layer]:
+        """Collect the activations of several layers: one pass serves them all."""
+        machine, timer = self.machine, Timer(shown=self.machine.progress)
+        names = [self.model.before_activation(layer) for layer in layers]
+        views = [unit_view(measured_field(self.model, name), self.model.input_size, self.position) for name in names]
+        wanted = [Wanted(name, self.position, view.interior) for name, view in zip(names, views, strict=True)]
         with timer("collect", has_bar=True):
-            store = collect(
-                self.model, layer, self.source, stores,
-                position=self.position, interior=view.interior, batch_size=machine.batch_size, workers=machine.workers,
+            found = collect_layers(
+                self.model, wanted, self.source, stores, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
                 progress=machine.progress,
             )  # fmt: skip
-        return Layer(layer, view, store, timer)
+        return [Layer(name, view, store, timer) for name, view, store in zip(names, views, found, strict=True)]
 
     @property
     def shared(self) -> list[object]:

@@ -124,8 +124,8 @@ class UnitsJob:
 
         shown = self.experiment.machine.progress and distributed.rank() == 0
         with job_line(len(places), "units", len(entries)) if shown else nullcontext() as line:
-            for layer, some in units.items():
-                collected = self.experiment.collect(layer, self.stores)
+            layers = self.experiment.collect_layers(list(units), self.stores)
+            for (layer, some), collected in zip(units.items(), layers, strict=True):
                 root = self.directory / folder_of(layer)
                 for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
                     if distributed.rank() == 0:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mfv.activations.collector import collect
+from mfv.activations.collector import Wanted, collect, collect_layers
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes, unit_values
 from mfv.data import FolderImages, PhotoCrops, Preprocess
@@ -124,3 +125,84 @@ def test_a_shard_of_unreadable_images_is_as_wide_as_the_others(
     assert np.isnan(store.activations(7)[:5]).all()
     assert np.isfinite(store.activations(7)[5:]).all()
     assert store.positions([5, 6], 7) is not None
+
+
+class Counting(PhotoCrops):
+    """Counts how often images are loaded."""
+
+    loaded = 0
+
+    def load(self, index: int) -> Image.Image:
+        Counting.loaded += 1
+        return super().load(index)
+
+
+LAYERS = [Wanted("features.7"), Wanted("features.16"), Wanted("classifier.1"), Wanted("features.7", "center")]
+FOLDED = Wanted("features.18.1")  # a batch norm that the others' network has folded
+
+
+def test_one_pass_collects_several_layers_as_each_alone(model: TargetModel, tmp_path: Path) -> None:
+    source = Counting(photos=["coffee"], scales=(0.8, 0.5))
+    images = len(source)
+    Counting.loaded = 0
+    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
+    together = collect_layers(model, LAYERS, source, tmp_path / "together", **settings)  # type: ignore[arg-type]
+    assert Counting.loaded == images
+    for wanted, store in zip(LAYERS, together, strict=True):
+        alone = collect(model, wanted.layer, source, tmp_path / "alone", position=wanted.position, **settings)
+        assert stored(store) == stored(alone), wanted
+        assert store.directory.name == alone.directory.name
+    Counting.loaded = 0
+    together = collect_layers(model, [*LAYERS[:2], FOLDED], source, tmp_path / "folded", **settings)  # type: ignore[arg-type]
+    assert Counting.loaded == 2 * images
+    alone = collect(model, FOLDED.layer, source, tmp_path / "alone", **settings)
+    assert stored(together[2]) == stored(alone)
+    assert stored(together[0]) == stored(collect(model, "features.7", source, tmp_path / "alone", **settings))
+
+
+def test_only_what_a_layer_misses_is_collected(
+    model: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 8)
+    source = Counting(photos=["coffee"], scales=(0.8, 0.5))
+    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
+    whole = collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    kept = [stored(store) for store in whole]
+    assert whole[0].shards > 2
+    whole[0].path(0).unlink()
+    whole[2].path(0).unlink()
+    whole[2].path(2).unlink()
+    Counting.loaded = 0
+    again = collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    assert Counting.loaded == len(whole[0].rows_of(0)) + len(whole[2].rows_of(2))
+    assert [stored(store) for store in again] == kept
+    Counting.loaded = 0
+    collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    assert Counting.loaded == 0
+
+
+def test_layers_whose_stores_have_shards_of_other_sizes_are_collected_too(
+    model: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of another version: a store keeps the size of its shards."""
+    source = PhotoCrops(photos=["coffee"], scales=(0.8, 0.5))
+    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
+    monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 8)
+    (older,) = collect_layers(model, LAYERS[:1], source, tmp_path, **settings)  # type: ignore[arg-type]
+    older.path(1).unlink()
+    monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 16)
+    found = collect_layers(model, LAYERS[:2], source, tmp_path, **settings)  # type: ignore[arg-type]
+    assert [store.shard_rows for store in found] == [8, 16]
+    assert all(store.complete for store in found)
+
+
+def test_bad_images_are_skipped_in_every_layer_and_said_once(
+    model: TargetModel, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = FolderImages(folder, max_bad_share=0.5)
+    with caplog.at_level("WARNING", logger="mfv"):
+        stores = collect_layers(
+            model, LAYERS[:3], source, folder.parent / "store", accelerator="cpu", progress=False
+        )  # fmt: skip
+    assert [[entry.row for entry in store.skipped] for store in stores] == [[4]] * 3
+    assert len([record for record in caplog.records if record.getMessage().startswith("skipped")]) == 1

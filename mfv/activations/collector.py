@@ -1,11 +1,13 @@
-"""One pass over the images: the layer's activations and the codes, by Lightning's predict."""
+"""One pass over the images: the activations of one or several layers and the codes, by Lightning's predict."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -22,7 +24,7 @@ from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError
 from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
-from mfv.models.preparation import prepare
+from mfv.models.preparation import alike, prepare
 from mfv.models.target import TargetModel
 from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
@@ -33,19 +35,39 @@ MOST_WORKERS = 8
 logger = logging.getLogger("mfv")
 
 
-class Collector(LightningModule):
-    """Writes a layer's unit values, the codes and the middle layer's of the missing shards' images into a store.
+@dataclass(frozen=True)
+class Wanted:
+    """A layer whose units' values are wanted.
 
-    Of several processes each writes its own shards; none waits for another.
+    Attributes:
+        layer: its name.
+        position: where in a map a unit's value is read (`unit_values`).
+        interior: the rows and columns of the map that count; None for all (`View.interior`).
+
+    """
+
+    layer: str
+    position: str | None = None
+    interior: tuple[int, int] | None = None
+
+    def of(self, activation: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the units' values (b, units) and where in the map they are, (b, units) or None."""
+        if self.interior and self.position in (None, "max"):
+            return interior_values(activation, self.interior, self.position)
+        return unit_values(activation, self.position)
+
+
+class Collector(LightningModule):
+    """Writes layers' unit values, the codes and the middle layer's of the missing shards' images into a store a layer.
+
+    An image passes through the network once, however many layers there are. Of several processes each writes its own
+    shards; none waits for another.
 
     Args:
         model: the network, prepared.
-        layer: whose units' values are kept.
-        position: where in a map a unit's value is read (`unit_values`).
-        store: takes the shards.
+        stores: of each layer, all of shards of the same size; those that miss a shard get it.
         images: prepared for the network.
         middle: the layer whose codes are kept too; None for none.
-        interior: the rows and columns of the map that count; None for all (`View.interior`).
         batch_size: images per forward pass.
         workers: processes that decode.
 
@@ -54,27 +76,26 @@ class Collector(LightningModule):
     def __init__(
         self,
         model: TargetModel,
-        layer: str,
-        position: str | None,
-        store: ActivationStore,
+        stores: Mapping[Wanted, ActivationStore],
         images: Images,
         middle: str | None = None,
-        interior: tuple[int, int] | None = None,
         batch_size: int = 32,
         workers: int = 0,
     ):
         super().__init__()
-        self.model, self.layer, self.position, self.interior = model, layer, position, interior
-        self.store, self.images, self.batch_size, self.workers = store, images, batch_size, workers
+        self.model, self.stores = model, dict(stores)
+        self.images, self.batch_size, self.workers = images, batch_size, workers
         self.middle = middle
+        self.missing = missing_shards(self.stores.values())
         self._shard = _Growing()
-        self._bad = [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped]
+        known = [entry for store in self.stores.values() for entry in store.skipped]
+        self._bad = {entry.row: BadImage(entry.row, entry.path, entry.reason) for entry in known}
 
     def predict_dataloader(self) -> DataLoader:
         """Return this process's batches, none of which reaches over the end of a shard."""
         rank, processes = self.trainer.global_rank, self.trainer.world_size
         # By their numbers: what is missing may look different to a process that starts later.
-        own = [self.store.rows_of(shard) for shard in self.store.missing() if shard % processes == rank]
+        own = [rows for shard, rows in self.missing.items() if shard % processes == rank]
         batches = [list(rows[i : i + self.batch_size]) for rows in own for i in range(0, len(rows), self.batch_size)]
         # A process without a shard gets an empty batch: Lightning takes no empty loader.
         return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
@@ -86,58 +107,79 @@ class Collector(LightningModule):
             growing.rows += batch.indices.tolist()
             growing.parts.append(self._pass(batch.pixels))
         growing.bad += batch.bad
-        self._bad += batch.bad
+        self._bad |= {bad.number: bad for bad in batch.bad}
         if len(self._bad) > self.images.source.max_bad_share * len(self.images):
-            check_bad_share(self._bad, len(self.images), self.images.source.max_bad_share)
+            check_bad_share(self._bad.values(), len(self.images), self.images.source.max_bad_share)
         if growing.count:
-            shard = growing.first // self.store.shard_rows
-            if growing.count == len(self.store.rows_of(shard)):
-                skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in growing.bad]
-                found = self._joined(growing.parts)
-                self.store.write(
-                    shard, found.values, found.positions, found.codes, growing.rows, skipped, found.middle
-                )  # fmt: skip
+            shard, rows = next((shard, rows) for shard, rows in self.missing.items() if growing.first in rows)
+            if growing.count == len(rows):
+                self._write(shard, growing)
                 self._shard = _Growing()
+
+    def _write(self, shard: int, growing: _Growing) -> None:
+        skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in growing.bad]
+        found = _joined(growing.parts) if growing.parts else self._nothing()
+        for store, (values, positions) in zip(self.stores.values(), found.units, strict=True):
+            if not store.path(shard).exists():
+                store.write(shard, values, positions, found.codes, growing.rows, skipped, found.middle)
 
     def _pass(self, pixels: Tensor) -> Found:
         """Return what is kept of pixels (b, 3, S, S) uint8."""
-        layers = [self.layer, self.model.code_layer, *([self.middle] if self.middle else [])]
+        codes, middle = self.model.code_layer, self.middle
+        layers = [wanted.layer for wanted in self.stores]
         shown = pixels.float().div_(255).contiguous(memory_format=torch.channels_last)
-        activations = self.model.activations(shown, layers)
-        if self.interior and self.position in (None, "max"):
-            values, positions = interior_values(activations[self.layer], self.interior, self.position)
-        else:
-            values, positions = unit_values(activations[self.layer], self.position)
+        activations = self.model.activations(shown, [*layers, codes, *([middle] if middle else [])])
+        units = [wanted.of(activations[wanted.layer]) for wanted in self.stores]
         return Found(
-            values.cpu(),
-            None if positions is None else positions.cpu(),
-            as_codes(activations[self.model.code_layer]).cpu(),
-            as_codes(activations[self.middle]).cpu() if self.middle else None,
+            [(values.cpu(), None if places is None else places.cpu()) for values, places in units],
+            as_codes(activations[codes]).cpu(),
+            as_codes(activations[middle]).cpu() if middle else None,
         )
 
-    def _joined(self, parts: list[Found]) -> Found:
-        if not parts:  # no image of the shard is readable: its arrays are as wide as the others' all the same
-            side = self.model.input_size
-            one = self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device))
-            positions, middle = (None if each is None else each[:0] for each in (one.positions, one.middle))
-            return Found(one.values[:0], positions, one.codes[:0], middle)
-        places = [part.positions for part in parts if part.positions is not None]
-        middles = [part.middle for part in parts if part.middle is not None]
-        return Found(
-            torch.cat([part.values for part in parts]),
-            torch.cat(places) if places else None,
-            torch.cat([part.codes for part in parts]),
-            torch.cat(middles) if middles else None,
-        )
+    def _nothing(self) -> Found:
+        """Return what is kept where no image of a shard is readable: arrays as wide as the others'."""
+        side = self.model.input_size
+        one = self._pass(torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.device))
+        units = [(values[:0], None if places is None else places[:0]) for values, places in one.units]
+        return Found(units, one.codes[:0], None if one.middle is None else one.middle[:0])
 
 
 class Found(NamedTuple):
     """What is kept of b images."""
 
-    values: Tensor  # (b, units)
-    positions: Tensor | None  # (b, units)
+    units: list[tuple[Tensor, Tensor | None]]  # per layer the values and their positions, (b, units) each
     codes: Tensor  # (b, d)
     middle: Tensor | None  # (b, d)
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    middles = [part.middle for part in parts if part.middle is not None]
+    units = []
+    for of_layer in zip(*(part.units for part in parts), strict=True):
+        places = [places for _, places in of_layer if places is not None]
+        units.append((torch.cat([values for values, _ in of_layer]), torch.cat(places) if places else None))
+    return Found(units, torch.cat([part.codes for part in parts]), torch.cat(middles) if middles else None)
+
+
+def _passes(
+    model: TargetModel, stores: Mapping[Wanted, ActivationStore], shared: Sequence[str]
+) -> list[dict[Wanted, ActivationStore]]:
+    """Return the stores that are filled in one pass, pass by pass.
+
+    In a pass all have shards of one size, and each layer is given to the bit what it is given in a pass of its own.
+    """
+    layers = list(stores)
+    passes: dict[tuple[int, int], dict[Wanted, ActivationStore]] = {}
+    for group, numbers in enumerate(alike(model, [[wanted.layer, *shared] for wanted in layers])):
+        for wanted in (layers[number] for number in numbers):
+            passes.setdefault((group, stores[wanted].shard_rows), {})[wanted] = stores[wanted]
+    return list(passes.values())
+
+
+def missing_shards(stores: Iterable[ActivationStore]) -> dict[int, range]:
+    """Return the shards that any of some stores misses, with their rows."""
+    missing = {shard: store.rows_of(shard) for store in stores for shard in store.missing()}
+    return dict(sorted(missing.items()))
 
 
 @dataclass
@@ -189,24 +231,38 @@ def collect(
     *,
     position: str | None = None,
     interior: tuple[int, int] | None = None,
+    **settings: Any,
+) -> ActivationStore:
+    """Return the store of one layer: `collect_layers` of it alone, with `Wanted`'s arguments and its settings."""
+    (store,) = collect_layers(model, [Wanted(layer, position, interior)], source, root, **settings)
+    return store
+
+
+def collect_layers(
+    model: TargetModel,
+    layers: Sequence[Wanted],
+    source: ImageSource,
+    root: str | Path,
+    *,
     batch_size: int = 32,
     workers: int | str = AUTO,
     accelerator: str = "auto",
     devices: int | str = 1,
     num_nodes: int = 1,
     progress: bool = True,
-) -> ActivationStore:
-    """Return the store of a layer's activations and the codes of all images; what is stored is not read again.
+) -> list[ActivationStore]:
+    """Return the store of each layer's activations and the codes of all images; what is stored is not read again.
+
+    An image passes through the network once for all layers whose stores miss it, but for layers that are folded away
+    otherwise (`mfv.models.preparation.alike`): each layer's store is the same whatever others are collected.
 
     Args:
         model: the network.
-        layer: whose units' values are kept.
+        layers: whose units' values are kept, in this order.
         source: the images.
         root: the folder of all stores. The store's own name in it follows from the network's
             weights, the layer, the images and how they are prepared.
-        position: where in a map a unit's value is read.
-        interior: the rows and columns of the map in which its largest value is looked for; None for all.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; the maps of all layers are held at once.
         workers: processes that decode; 0 decodes in this one, by as many threads as there are processors.
             "auto" is 0 where the network computes on the CPU too, else up to eight.
         accelerator: as Lightning's Trainer takes it.
@@ -220,41 +276,53 @@ def collect(
 
     """
     preprocess = Preprocess(model.input_size, model.resize)
-    description = {
-        "model": model.name,
-        "network": network_fingerprint(model),
-        "layer": layer,
-        "position": str(position),
-        "interior": list(interior) if interior else None,
-        "codes": model.code_layer,
-        "middle": model.anchor_layer,
-        "images": source.fingerprint,
-        "transform": preprocess.description,
+    network = network_fingerprint(model)
+    descriptions = {
+        wanted: {
+            "model": model.name,
+            "network": network,
+            "layer": wanted.layer,
+            "position": str(wanted.position),
+            "interior": list(wanted.interior) if wanted.interior else None,
+            "codes": model.code_layer,
+            "middle": model.anchor_layer,
+            "images": source.fingerprint,
+            "transform": preprocess.description,
+        }
+        for wanted in layers
     }
-    directory = Path(root) / store_key(description)
-    store = distributed.after_first(
-        lambda: ActivationStore(directory, description, len(source), fitting_shard_rows(len(source)))
+    shard_rows = fitting_shard_rows(len(source))
+    stores = distributed.after_first(
+        lambda: {
+            wanted: ActivationStore(Path(root) / store_key(description), description, len(source), shard_rows)
+            for wanted, description in descriptions.items()
+        }
     )
-    with taking_turns(directory):
-        store.touch()
-        if distributed.first(lambda: store.complete):
-            logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
-        else:
-            middle = model.anchor_layer if answers(model, model.anchor_layer) else None
-            prepared = prepare(model, keep=[layer, model.code_layer, *([middle] if middle else [])])
+    with ExitStack() as turns:
+        for directory in sorted(store.directory for store in stores.values()):  # all runs in the same order
+            turns.enter_context(taking_turns(directory))
+        for store in stores.values():
+            store.touch()
+            if distributed.first(lambda store=store: store.complete):  # type: ignore[misc]
+                logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
+        waiting = distributed.first(lambda: [wanted for wanted, store in stores.items() if not store.complete])
+        middle = model.anchor_layer if waiting and answers(model, model.anchor_layer) else None
+        shared = [model.code_layer, *([middle] if middle else [])]
+        for group in _passes(model, {wanted: stores[wanted] for wanted in waiting}, shared):
+            prepared = prepare(model, keep=[*(wanted.layer for wanted in group), *shared])
             collector = Collector(
-                prepared, layer, position, store, Images(source, preprocess), middle, interior, batch_size,
-                loader_workers(workers, accelerator),
-            )  # fmt: skip
-            missing = sum(len(store.rows_of(shard)) for shard in store.missing())
+                prepared, group, Images(source, preprocess), middle, batch_size, loader_workers(workers, accelerator)
+            )
+            missing = sum(map(len, collector.missing.values()))
             bars = [StageBar("collect", missing, "images")] if progress else []
             with quiet_lightning(), one_message(), interruptible():
                 trainer = stage_trainer(root, accelerator, devices, num_nodes, bars, logger=False)
                 trainer.predict(collector, return_predictions=False)
             distributed.meet()  # each has written its own shards
+    skipped = {entry.row: entry for store in stores.values() for entry in store.skipped}
     check_bad_share(
-        [BadImage(entry.row, entry.path, entry.reason) for entry in store.skipped], len(source), source.max_bad_share
+        [BadImage(entry.row, entry.path, entry.reason) for entry in skipped.values()], len(source), source.max_bad_share
     )
-    for entry in store.skipped:
+    for entry in skipped.values():
         logger.warning("skipped %s: %s", entry.path, entry.reason)
-    return store
+    return [stores[wanted] for wanted in layers]

@@ -32,7 +32,7 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     gives what the batch norm, or the chain's end, gave: what a layer in `keep` would notice stays as it is.
     TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone.
     """
-    kept = {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in keep if layer not in (OUTPUT, PROB)}
+    kept = _modules_of(model, keep)
     prepared = copy.deepcopy(model)
     norms = [pair for pair in foldable(prepared.network) if not noticed(pair, kept)]
     for convolution, *_, norm in norms:
@@ -49,6 +49,21 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
             if type(child) is nn.Linear:
                 setattr(module, name, SteadyLinear(child))
     return prepared
+
+
+def alike(model: TargetModel, keeps: Iterable[Iterable[str]]) -> list[list[int]]:
+    """Return the numbers of those `keep` for which `prepare` folds the same norms, group by group.
+
+    A folded norm rounds otherwise; chains do not. So for a group's layers together the network gives, to the bit, what
+    it gives for each alone.
+    """
+    norms = foldable(model.network)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, keep in enumerate(keeps):
+        kept = _modules_of(model, keep)
+        folded = tuple(place for place, pair in enumerate(norms) if not noticed(pair, kept))
+        groups.setdefault(folded, []).append(number)
+    return list(groups.values())
 
 
 def foldable(network: nn.Module) -> list[tuple[str, ...]]:
@@ -104,6 +119,11 @@ def same_function(one: TargetModel, other: TargetModel) -> bool:
     expected, given = one(pixels).double(), other(pixels).double()
     spread = (expected - expected.mean()).abs().mean()
     return bool((given - expected).abs().max() <= TOLERANCE * spread.clamp_min(1e-12))
+
+
+def _modules_of(model: TargetModel, layers: Iterable[str]) -> set[str]:
+    """Return the names of the modules whose output, or input, the layers are."""
+    return {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in layers if layer not in (OUTPUT, PROB)}
 
 
 def _is_norm_of(convolution: nn.Module, norm: nn.Module) -> bool:
