@@ -95,17 +95,18 @@ def test_several_processes_write_what_one_writes(
     torch.set_num_threads(1)
     try:
         alone, together = (
-            collect(
-                model, LAYER, source, folder.parent / f"by{devices}", batch_size=4, accelerator="cpu", devices=devices,
-                progress=False,
+            collect_layers(
+                model, [Wanted("features.16"), Wanted("classifier.1")], source, folder.parent / f"by{devices}",
+                batch_size=4, accelerator="cpu", devices=devices, progress=False,
             )
             for devices in (1, processes)
         )  # fmt: skip
     finally:
         torch.set_num_threads(threads)
-    assert together.shards == 3
-    assert [entry.row for entry in together.skipped] == [4]
-    assert stored(together) == stored(alone)
+    for by_one, by_several in zip(alone, together, strict=True):
+        assert by_several.shards == 3
+        assert [entry.row for entry in by_several.skipped] == [4]
+        assert stored(by_several) == stored(by_one)
 
 
 def test_a_mistake_in_a_started_process_is_one_message(model: TargetModel, folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mfv.activations.collector import Collector, Found
 from mfv.data import PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
@@ -135,7 +136,7 @@ def experiment(model: TargetModel, photos: PhotoCrops, discovery: Picky | None =
 
 
 def finished(directory: Path, unit: Unit) -> dict:
-    document = json.loads((directory / LAYER / f"unit_{unit.index:04d}" / "facets.json").read_text())
+    document = json.loads((directory / unit.layer / f"unit_{unit.index:04d}" / "facets.json").read_text())
     document.pop("timing")
     return document
 
@@ -233,6 +234,28 @@ def test_waves_are_full_and_change_nothing(
     assert sizes == [[3, 4], [5]]
     for unit in units:
         assert finished(tmp_path, unit) == finished(whole / "run", unit)
+
+
+def test_a_job_over_layers_passes_the_images_once_and_leaves_what_each_layers_job_leaves(
+    model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = []
+    story = Collector._pass
+
+    def spy(self: Collector, pixels: Tensor) -> Found:
+        passed.append(len(pixels))
+        return story(self, pixels)
+
+    monkeypatch.setattr(Collector, "_pass", spy)
+    units = {layer: resolve_units(model, layer, "3-4") for layer in (LAYER, "features.14")}
+    UnitsJob(experiment(model, photos), tmp_path / "both", tmp_path / "store").run(units)
+    assert sum(passed) == len(photos)
+    job = UnitsJob(experiment(model, photos), tmp_path / "alone", tmp_path / "others")
+    job.run({"features.14": units["features.14"]})
+    for unit in units["features.14"]:
+        assert finished(tmp_path / "both", unit) == finished(tmp_path / "alone", unit)
+    for unit in units[LAYER]:
+        assert finished(tmp_path / "both", unit) == finished(whole / "run", unit)
 
 
 def test_one_unit_without_facets_stops_no_other(

@@ -7,11 +7,11 @@ import tempfile
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks.bench import Bench, Row, timed
-from mfv.activations.collector import collect
+from mfv.activations.collector import Wanted, collect, collect_layers
 from mfv.data.loading import Images
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
@@ -54,8 +54,15 @@ def extraction(bench: Bench) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             collect(bench.model, bench.layer, source, folder, progress=False)
 
+    layers = [Wanted(name) for name in blocks(bench.model.network)]
+
+    def together() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            collect_layers(bench.model, layers, source, folder, progress=False)
+
     actions = {
         "collect": own,
+        f"collect, {len(layers)} layers in one pass": together,
         "decoding": decode,
         "forward pass, prepared": forward,
         "forward pass of the network as it is given": whole,
@@ -73,6 +80,12 @@ def extraction(bench: Bench) -> list[Row]:
             Row("extract", name, statistics.median(t["collect"] / t[name] for t in turns), "collect", rate, "images/s")
         )
     return rows
+
+
+def blocks(network: nn.Module, most: int = 8) -> list[str]:
+    """Return the names of the deepest modules of a network's first sequence, such as `features.18`."""
+    name, sequence = next((name, part) for name, part in network.named_children() if isinstance(part, nn.Sequential))
+    return [f"{name}.{child}" for child in sequence._modules][-most:]
 
 
 class First(ImageSource):
