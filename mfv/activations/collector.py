@@ -301,11 +301,11 @@ def collect_layers(
     with ExitStack() as turns:
         for directory in sorted(store.directory for store in stores.values()):  # all runs in the same order
             turns.enter_context(taking_turns(directory))
-        for store in stores.values():
-            store.touch()
-            if distributed.first(lambda store=store: store.complete):  # type: ignore[misc]
-                logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         waiting = distributed.first(lambda: [wanted for wanted, store in stores.items() if not store.complete])
+        for wanted, store in stores.items():
+            store.touch()
+            if wanted not in waiting:
+                logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         middle = model.anchor_layer if waiting and answers(model, model.anchor_layer) else None
         shared = [model.code_layer, *([middle] if middle else [])]
         for group in _passes(model, {wanted: stores[wanted] for wanted in waiting}, shared):
