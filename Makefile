@@ -24,9 +24,8 @@ demo: $(INSTALLED)
 docs: $(DEVELOPED)
 	$(BIN)/python scripts/api_reference.py
 
-# A thread for each worker's network: more threads than cores wait for one another.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .

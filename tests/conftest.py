@@ -48,17 +48,6 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContex
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
-    """Compute with two threads, as a user's run does on two cores; `make test` gives each worker one."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def threads_of() -> Callable[[int], AbstractContextManager[None]]:
     """Compute with as many threads as each of several processes gets, so that sums keep their order."""
     import torch

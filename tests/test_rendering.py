@@ -81,7 +81,6 @@ def test_a_step_never_waits_for_the_device(model: TargetModel, subject: UnitSubj
     assert reads.count == 0
 
 
-@pytest.mark.usefixtures("two_threads")
 def test_ten_together_equal_ten_alone(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
     recipe = fast_recipe(STEPS)
     together = maximizer(model, subject, starts, list(range(FACETS)), recipe).run()
@@ -92,7 +91,6 @@ def test_ten_together_equal_ten_alone(model: TargetModel, subject: UnitSubject, 
     assert (together - starts).abs().mean() > 0.02  # and they did move
 
 
-@pytest.mark.usefixtures("two_threads")
 def test_the_same_seed_gives_the_same_bytes(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
     first, second = (maximizer(model, subject, starts, [0, 1], fast_recipe(6)).run() for _ in range(2))
     assert torch.equal(first, second)
@@ -202,7 +200,6 @@ def growing_recipe() -> Recipe:
     )
 
 
-@pytest.mark.usefixtures("two_threads")
 def test_batches_through_the_network_change_no_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
     facets, size = [0, 1, 2], 2  # one image alone, and two
     whole = maximizer(model, subject, starts, facets, growing_recipe())
