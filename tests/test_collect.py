@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mfv.activations.collector import Wanted, collect, collect_layers
+from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes, unit_values
 from mfv.data import FolderImages, PhotoCrops, Preprocess
+from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
@@ -38,9 +39,15 @@ def folder(tmp_path: Path) -> Path:
 
 def collected(model: TargetModel, folder: Path, share: float, workers: int = 0) -> ActivationStore:
     source = FolderImages(folder, max_bad_share=share)
-    return collect(
-        model, LAYER, source, folder.parent / "store", batch_size=4, workers=workers, accelerator="cpu", progress=False
-    )
+    (store,) = collect_layers(
+        model, [Wanted(LAYER)], source, folder.parent / "store", batch_size=4, workers=workers, accelerator="cpu",
+        progress=False,
+    )  # fmt: skip
+    return store
+
+
+def stores_of(model: TargetModel, layers: list[Wanted], source: ImageSource, root: Path) -> list[ActivationStore]:
+    return collect_layers(model, layers, source, root, batch_size=8, accelerator="cpu", progress=False)
 
 
 def test_the_store_holds_what_the_network_gives(model: TargetModel, folder: Path) -> None:
@@ -112,7 +119,9 @@ def test_several_processes_write_what_one_writes(
 def test_a_mistake_in_a_started_process_is_one_message(model: TargetModel, folder: Path) -> None:
     source = FolderImages(folder)
     with pytest.raises(MfvError, match=r"^1 of 10 images cannot be read(.|\n)*max_bad_share=0\.1$"):
-        collect(model, LAYER, source, folder.parent / "store", accelerator="cpu", devices=2, progress=False)
+        collect_layers(
+            model, [Wanted(LAYER)], source, folder.parent / "store", accelerator="cpu", devices=2, progress=False
+        )
 
 
 def test_a_shard_of_unreadable_images_is_as_wide_as_the_others(
@@ -146,19 +155,18 @@ def test_one_pass_collects_several_layers_as_each_alone(model: TargetModel, tmp_
     source = Counting(photos=["coffee"], scales=(0.8, 0.5))
     images = len(source)
     Counting.loaded = 0
-    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
-    together = collect_layers(model, LAYERS, source, tmp_path / "together", **settings)  # type: ignore[arg-type]
+    together = stores_of(model, LAYERS, source, tmp_path / "together")
     assert Counting.loaded == images
     for wanted, store in zip(LAYERS, together, strict=True):
-        alone = collect(model, wanted.layer, source, tmp_path / "alone", position=wanted.position, **settings)
+        (alone,) = stores_of(model, [wanted], source, tmp_path / "alone")
         assert stored(store) == stored(alone), wanted
         assert store.directory.name == alone.directory.name
     Counting.loaded = 0
-    together = collect_layers(model, [*LAYERS[:2], FOLDED], source, tmp_path / "folded", **settings)  # type: ignore[arg-type]
+    together = stores_of(model, [*LAYERS[:2], FOLDED], source, tmp_path / "folded")
     assert Counting.loaded == 2 * images
-    alone = collect(model, FOLDED.layer, source, tmp_path / "alone", **settings)
-    assert stored(together[2]) == stored(alone)
-    assert stored(together[0]) == stored(collect(model, "features.7", source, tmp_path / "alone", **settings))
+    for wanted, store in ((FOLDED, together[2]), (LAYERS[0], together[0])):
+        (alone,) = stores_of(model, [wanted], source, tmp_path / "alone")
+        assert stored(store) == stored(alone), wanted
 
 
 def test_only_what_a_layer_misses_is_collected(
@@ -166,19 +174,18 @@ def test_only_what_a_layer_misses_is_collected(
 ) -> None:
     monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 8)
     source = Counting(photos=["coffee"], scales=(0.8, 0.5))
-    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
-    whole = collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    whole = stores_of(model, LAYERS[:3], source, tmp_path)
     kept = [stored(store) for store in whole]
     assert whole[0].shards > 2
     whole[0].path(0).unlink()
     whole[2].path(0).unlink()
     whole[2].path(2).unlink()
     Counting.loaded = 0
-    again = collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    again = stores_of(model, LAYERS[:3], source, tmp_path)
     assert Counting.loaded == len(whole[0].rows_of(0)) + len(whole[2].rows_of(2))
     assert [stored(store) for store in again] == kept
     Counting.loaded = 0
-    collect_layers(model, LAYERS[:3], source, tmp_path, **settings)  # type: ignore[arg-type]
+    stores_of(model, LAYERS[:3], source, tmp_path)
     assert Counting.loaded == 0
 
 
@@ -187,12 +194,11 @@ def test_layers_whose_stores_have_shards_of_other_sizes_are_collected_too(
 ) -> None:
     """As of another version: a store keeps the size of its shards."""
     source = PhotoCrops(photos=["coffee"], scales=(0.8, 0.5))
-    settings = {"batch_size": 8, "accelerator": "cpu", "progress": False}
     monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 8)
-    (older,) = collect_layers(model, LAYERS[:1], source, tmp_path, **settings)  # type: ignore[arg-type]
+    (older,) = stores_of(model, LAYERS[:1], source, tmp_path)
     older.path(1).unlink()
     monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 16)
-    found = collect_layers(model, LAYERS[:2], source, tmp_path, **settings)  # type: ignore[arg-type]
+    found = stores_of(model, LAYERS[:2], source, tmp_path)
     assert [store.shard_rows for store in found] == [8, 16]
     assert all(store.complete for store in found)
 
@@ -202,8 +208,6 @@ def test_bad_images_are_skipped_in_every_layer_and_said_once(
 ) -> None:
     source = FolderImages(folder, max_bad_share=0.5)
     with caplog.at_level("WARNING", logger="mfv"):
-        stores = collect_layers(
-            model, LAYERS[:3], source, folder.parent / "store", accelerator="cpu", progress=False
-        )  # fmt: skip
+        stores = stores_of(model, LAYERS[:3], source, folder.parent / "store")
     assert [[entry.row for entry in store.skipped] for store in stores] == [[4]] * 3
     assert len([record for record in caplog.records if record.getMessage().startswith("skipped")]) == 1

@@ -42,14 +42,13 @@ def test_what_is_loaded_already_or_not_installed_is_left_alone():
     with postponed("json"):
         assert type(sys.modules["json"]) is types.ModuleType
     with postponed("no_such_library"), pytest.raises(ImportError):
-        import no_such_library  # noqa: F401
+        import_module("no_such_library")
     assert "no_such_library" not in sys.modules
 
 
 @pytest.mark.parametrize("searching", [True, False])
 def test_here_where_pytorch_is_loaded_garbage_is_still_found_afterwards(searching):
-    import torch  # noqa: F401
-
+    import_module("torch")
     frozen = gc.get_freeze_count()
     try:
         if not searching:

@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mfv.errors import MfvError
-from mfv.models.preparation import foldable, prepare
+from mfv.models.preparation import alike, foldable, prepare
 from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
@@ -140,3 +140,28 @@ class Peeking(nn.Module):
 def test_a_fold_that_changes_the_function_is_undone() -> None:
     torch.manual_seed(0)
     check(TargetModel(with_statistics(Peeking()), input_size=16), [], 1)
+
+
+def whole_blocks(model: TargetModel) -> list[str]:
+    """Return ResNets' blocks and MobileNetV2's, `layer3.4` and `features.7`."""
+    return [name for name in model.layers() if name.startswith(("layer", "features")) and name.count(".") == 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "sizes"),
+    [
+        ("alexnet", "convolutions", [8]),
+        ("vgg16", "convolutions", [16]),
+        ("resnet50", "blocks", [16]),
+        ("resnet50", "convolutions", [1] * 52 + [2]),
+        ("mobilenet_v2", "blocks", [1, 1, 17]),
+    ],
+)
+def test_layers_are_alike_where_the_same_norms_are_folded(name: str, layers: str, sizes: list[int]) -> None:
+    """The figures of docs/scale.md: how many passes the layers of a network take."""
+    model = torchvision_model(name, weights="none")
+    kinds = (nn.Conv2d, nn.Linear)
+    named = [key for key, module in model.network.named_modules() if isinstance(module, kinds)]
+    asked = map(model.before_activation, whole_blocks(model) if layers == "blocks" else named)
+    groups = alike(model, [[layer, model.code_layer, model.anchor_layer] for layer in asked])
+    assert sorted(map(len, groups)) == sizes

@@ -144,3 +144,13 @@ def test_dead_paths_count_and_the_network_stays_as_it_is():
     assert not any(parameter.requires_grad for parameter in model.parameters())
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+def test_a_network_that_gives_no_gradient_is_said_to_see_all():
+    class Silent(nn.Sequential):
+        @torch.no_grad()
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input)
+
+    model = TargetModel(Silent(nn.Conv2d(3, 4, 3)), input_size=32, code_layer="0", anchor_layer="0")
+    assert receptive_field(model, "0", beyond=False) == ReceptiveField(32, 0, 0, (30, 30), 32)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -221,21 +221,6 @@ def loader_workers(workers: int | str, accelerator: str) -> int:
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
         raise MfvError(f"machine.workers is {workers!r}; it is a number of processes, 0 or more, or {AUTO}")
     return workers
-
-
-def collect(
-    model: TargetModel,
-    layer: str,
-    source: ImageSource,
-    root: str | Path,
-    *,
-    position: str | None = None,
-    interior: tuple[int, int] | None = None,
-    **settings: Any,
-) -> ActivationStore:
-    """Return the store of one layer: `collect_layers` of it alone, with `Wanted`'s arguments and its settings."""
-    (store,) = collect_layers(model, [Wanted(layer, position, interior)], source, root, **settings)
-    return store
 
 
 def collect_layers(

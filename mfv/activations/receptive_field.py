@@ -97,7 +97,7 @@ def _grid_that_sees_all(model: TargetModel, layer: str) -> tuple[int, int] | Non
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, model.input_size, model.input_size, generator=generator).to(model.mean.device)
     activation = model.activations(image.requires_grad_(), [layer])[layer]
-    if activation.ndim != 4:
+    if activation.ndim != 4 or not activation.requires_grad:
         return None
     height, width = activation.shape[2:]
     weights = torch.randn(activation.shape[1], generator=generator).to(activation)

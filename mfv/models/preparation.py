@@ -35,11 +35,11 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     kept = _modules_of(model, keep)
     prepared = copy.deepcopy(model)
     norms = [pair for pair in foldable(prepared.network) if not noticed(pair, kept)]
-    for convolution, *_, norm in norms:
-        fold(prepared.network, convolution, norm)
-    padded = [name for name, module in prepared.network.named_modules() if is_same_depthwise(module)]
-    for name in padded:
-        replace(prepared.network, name, SameDepthwise(prepared.network.get_submodule(name)))  # type: ignore[arg-type]
+    for before, *_, norm in norms:
+        fold(prepared.network, before, norm)
+    padded = {name: module for name, module in prepared.network.named_modules() if is_same_depthwise(module)}
+    for name, convolution in padded.items():
+        replace(prepared.network, name, SameDepthwise(convolution))
     pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
     chain(prepared.network, pairs)
     if (norms or padded or pairs) and not same_function(model, prepared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,8 +22,9 @@ class SameDepthwise(nn.Conv2d):
     """
 
     def __init__(self, convolution: nn.Conv2d):
+        (height, width), (down, right) = convolution.kernel_size, convolution.stride
         super().__init__(
-            convolution.in_channels, convolution.out_channels, convolution.kernel_size, convolution.stride,  # type: ignore[arg-type]
+            convolution.in_channels, convolution.out_channels, (height, width), (down, right),
             groups=convolution.groups, bias=convolution.bias is not None, device="meta",
         )  # fmt: skip
         self.weight, self.bias = convolution.weight, convolution.bias
@@ -38,7 +40,7 @@ class SameDepthwise(nn.Conv2d):
         return F.conv2d(input, weight, self.bias, self.stride, padding, groups=self.groups)
 
 
-def is_same_depthwise(module: nn.Module) -> bool:
+def is_same_depthwise(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Say whether a module is timm's convolution with TensorFlow's padding, each channel by itself."""
     return (
         type(module).__name__ == "Conv2dSame"

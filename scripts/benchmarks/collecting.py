@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks.bench import Bench, Row, timed
-from mfv.activations.collector import Wanted, collect, collect_layers
+from mfv.activations.collector import Wanted, collect_layers
 from mfv.data.loading import Images
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
@@ -50,19 +50,15 @@ def extraction(bench: Bench) -> list[Row]:
                 network(bench.model.normalize(pixels))
         handle.remove()
 
-    def own() -> None:
+    def collecting(*layers: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            collect(bench.model, bench.layer, source, folder, progress=False)
+            collect_layers(bench.model, [Wanted(layer) for layer in layers], source, folder, progress=False)
 
-    layers = [Wanted(name) for name in blocks(bench.model.network)]
-
-    def together() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            collect_layers(bench.model, layers, source, folder, progress=False)
+    layers = blocks(bench.model.network)
 
     actions = {
-        "collect": own,
-        f"collect, {len(layers)} layers in one pass": together,
+        "collect": lambda: collecting(bench.layer),
+        f"collect, {len(layers)} layers in one pass": lambda: collecting(*layers),
         "decoding": decode,
         "forward pass, prepared": forward,
         "forward pass of the network as it is given": whole,
