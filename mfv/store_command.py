@@ -37,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     verifying.add_argument("--repair", action="store_true", help="remove damaged shards: the next run makes them again")
     verifying.set_defaults(action=verify_stores)
     merging = actions.add_parser("merge", help="copy the shards that a store lacks from others of the same content")
-    merging.add_argument("into", type=Path)
-    merging.add_argument("others", nargs="+", type=Path)
+    merging.add_argument("into", type=Path, help="a store, or a folder of stores")
+    merging.add_argument("others", nargs="+", type=Path, help="the same of other machines")
     merging.set_defaults(action=merge_stores)
     pruning = actions.add_parser("prune", help="remove stores that this version cannot read, or that are old")
     pruning.add_argument("root", nargs="?", type=Path, default=Path(ROOT), help=f"folder of stores (default: {ROOT})")
@@ -50,21 +50,20 @@ def parser() -> argparse.ArgumentParser:
 
 def list_stores(options: argparse.Namespace) -> int:
     """Print a line per store."""
-    from mfv.activations.store import ActivationStore
+    from mfv.activations.store import ShardedStore
 
-    rows = [("store", "network", "layer", "images", "done", "size", "used")]
+    rows = [("store", "network", "holds", "images", "done", "size", "used")]
     for folder in stores(options.root):
         size, used = f"{megabytes(folder):,.0f} MB", f"{days_since_use(folder):.0f} days ago"
         try:
-            store = ActivationStore.open(folder)
+            store = ShardedStore.open(folder)
         except MfvError as error:
             rows.append((folder.name, str(error), "", "", "", size, used))
             continue
         done = f"{100 * (1 - len(store.missing()) / max(1, store.shards)):.0f} %"
         about = store.description
-        rows.append(
-            (folder.name, str(about.get("model")), str(about.get("layer")), f"{store.rows:,}", done, size, used)
-        )
+        held = str(about.get("layer", f"codes ({about.get('codes')})"))
+        rows.append((folder.name, str(about.get("model")), held, f"{store.rows:,}", done, size, used))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -73,11 +72,11 @@ def list_stores(options: argparse.Namespace) -> int:
 
 def verify_stores(options: argparse.Namespace) -> int:
     """Read stores through and name what is damaged."""
-    from mfv.activations.store import ActivationStore
+    from mfv.activations.store import ShardedStore
 
     damaged = 0
     for folder in stores(options.folder):
-        store = ActivationStore.open(folder)
+        store = ShardedStore.open(folder)
         damages = store.verify()
         missing = len(store.missing())
         print(f"{folder}: {store.shards - missing} of {store.shards} shards, {len(damages)} damaged")
@@ -92,12 +91,17 @@ def verify_stores(options: argparse.Namespace) -> int:
 
 def merge_stores(options: argparse.Namespace) -> int:
     """Copy what is missing."""
-    from mfv.activations.store import ActivationStore
+    from mfv.activations.store import ShardedStore
 
-    into = ActivationStore.open(options.into)
-    for other in options.others:
-        copied = into.merge(ActivationStore.open(other))
-        print(f"{copied} shards from {other}; {len(into.missing())} of {into.shards} are missing now")
+    alone = (options.into / "manifest.json").exists()
+    for folder in (folder for other in options.others for folder in stores(other)):
+        other = ShardedStore.open(folder)
+        place = options.into if alone else options.into / folder.name
+        into = (
+            ShardedStore.open(place) if alone else ShardedStore(place, other.description, other.rows, other.shard_rows)
+        )
+        copied = into.merge(other)
+        print(f"{copied} shards from {folder}; {len(into.missing())} of {into.shards} are missing now")
     return 0
 
 

@@ -104,7 +104,7 @@ def load_windows(
 def stored_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:
     """Return the codes (n, d) that the store holds of some images, by layer."""
     known = {model.code_layer: store.codes(rows)}
-    if store.has_middle:
+    if store.code_store.has_middle:
         known[model.anchor_layer] = store.codes(rows, "middle")
     return {layer: torch.from_numpy(codes).float() for layer, codes in known.items()}
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from mfv.activations.store import ActivationStore
+from mfv.activations.store import CODES_IN, ActivationStore, CodeStore
 from mfv.activations.top import top_images
 from mfv.discovery.kmeans import kmeans
 from mfv.discovery.pca import principal_components
@@ -68,12 +68,14 @@ def measured(images: int, out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"images": images}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        store = ActivationStore(folder, {"made up": KINDS}, images)
+        CodeStore(Path(folder) / "codes", {"made up": KINDS}, images)
+        store = ActivationStore(Path(folder) / "activations", {"made up": KINDS, CODES_IN: "codes"}, images)
         found["generate_s"], found["write_s"] = fill(store)
-        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*.safetensors"))
         found["gigabytes"] = size / 1e9
         begun = time.perf_counter()
         assert not store.verify()
+        assert not store.code_store.verify()
         found["verify_s"] = time.perf_counter() - begun
         found["write_peak_mb"] = peak_memory()
 
@@ -109,7 +111,8 @@ def fill(store: ActivationStore) -> tuple[float, float]:
         activations = generator.standard_normal((len(rows), UNITS), dtype=np.float32)
         codes = centers()[kinds_of(rows)] + generator.standard_normal((len(rows), WIDTH), dtype=np.float32)
         made = time.perf_counter()
-        store.write(shard, torch.from_numpy(activations), None, torch.from_numpy(codes), rows)
+        store.write(shard, torch.from_numpy(activations), None, rows)
+        store.code_store.write(shard, torch.from_numpy(codes), rows)
         making, writing = making + made - begun, writing + time.perf_counter() - made
     return making, writing
 

@@ -1,5 +1,6 @@
 """Collecting: bad files are listed and skipped, too many stop the run, and the stored numbers are the network's own."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_a_store_of_other_images_is_not_touched(tmp_path: Path) -> None:
 
 
 def stored(store: ActivationStore) -> list[bytes]:
-    return [store.path(shard).read_bytes() for shard in range(store.shards)]
+    """Return all that is kept of a layer, its values and the codes."""
+    return [of.path(shard).read_bytes() for of in (store, store.code_store) for shard in range(of.shards)]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -157,16 +159,40 @@ def test_one_pass_collects_several_layers_as_each_alone(model: TargetModel, tmp_
     Counting.loaded = 0
     together = stores_of(model, LAYERS, source, tmp_path / "together")
     assert Counting.loaded == images
-    for wanted, store in zip(LAYERS, together, strict=True):
-        (alone,) = stores_of(model, [wanted], source, tmp_path / "alone")
+    assert len({store.code_store.directory for store in together}) == 1
+    for number, (wanted, store) in enumerate(zip(LAYERS, together, strict=True)):
+        (alone,) = stores_of(model, [wanted], source, tmp_path / f"alone {number}")
         assert stored(store) == stored(alone), wanted
         assert store.directory.name == alone.directory.name
     Counting.loaded = 0
     together = stores_of(model, [*LAYERS[:2], FOLDED], source, tmp_path / "folded")
     assert Counting.loaded == 2 * images
-    for wanted, store in ((FOLDED, together[2]), (LAYERS[0], together[0])):
-        (alone,) = stores_of(model, [wanted], source, tmp_path / "alone")
-        assert stored(store) == stored(alone), wanted
+    assert [store.code_store.directory == together[0].code_store.directory for store in together] == [True, True, False]
+    (alone,) = stores_of(model, [FOLDED], source, tmp_path / "alone folded")
+    assert stored(together[2]) == stored(alone)
+    assert stored(together[0]) == stored(stores_of(model, LAYERS[:1], source, tmp_path / "alone 0")[0])
+
+
+def test_codes_that_another_layer_has_brought_are_not_written_again(model: TargetModel, tmp_path: Path) -> None:
+    source = Counting(photos=["coffee"], scales=(0.8, 0.5))
+    (first,) = stores_of(model, LAYERS[:1], source, tmp_path)
+    files = [first.code_store.path(shard) for shard in range(first.code_store.shards)]
+    before = [file.stat().st_mtime_ns for file in files]
+    _, second = stores_of(model, LAYERS[:2], source, tmp_path)
+    assert second.code_store.directory == first.code_store.directory
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert len(list(tmp_path.glob("*/manifest.json"))) == 3
+
+
+def test_codes_that_are_gone_are_collected_again(model: TargetModel, tmp_path: Path) -> None:
+    source = Counting(photos=["coffee"], scales=(0.8, 0.5))
+    (store,) = stores_of(model, [FOLDED], source, tmp_path)
+    before = stored(store)
+    shutil.rmtree(store.code_store.directory)
+    Counting.loaded = 0
+    (again,) = stores_of(model, [FOLDED], source, tmp_path)
+    assert Counting.loaded == len(source)
+    assert stored(again) == before
 
 
 def test_only_what_a_layer_misses_is_collected(
@@ -180,9 +206,11 @@ def test_only_what_a_layer_misses_is_collected(
     whole[0].path(0).unlink()
     whole[2].path(0).unlink()
     whole[2].path(2).unlink()
+    whole[1].code_store.path(2).unlink()
+    whole[1].code_store.path(1).unlink()
     Counting.loaded = 0
     again = stores_of(model, LAYERS[:3], source, tmp_path)
-    assert Counting.loaded == len(whole[0].rows_of(0)) + len(whole[2].rows_of(2))
+    assert Counting.loaded == sum(len(whole[0].rows_of(shard)) for shard in (0, 1, 2))
     assert [stored(store) for store in again] == kept
     Counting.loaded = 0
     stores_of(model, LAYERS[:3], source, tmp_path)

@@ -1,12 +1,14 @@
 """The prepared copy is the same function with fewer operations, whatever the network's shape."""
 
+from collections import Counter
+
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from mfv.errors import MfvError
-from mfv.models.preparation import alike, foldable, prepare
+from mfv.models.preparation import foldable, prepare, unfolded
 from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
@@ -157,11 +159,11 @@ def whole_blocks(model: TargetModel) -> list[str]:
         ("mobilenet_v2", "blocks", [1, 1, 17]),
     ],
 )
-def test_layers_are_alike_where_the_same_norms_are_folded(name: str, layers: str, sizes: list[int]) -> None:
+def test_layers_leave_the_same_norms_unfolded(name: str, layers: str, sizes: list[int]) -> None:
     """The figures of docs/scale.md: how many passes the layers of a network take."""
     model = torchvision_model(name, weights="none")
     kinds = (nn.Conv2d, nn.Linear)
     named = [key for key, module in model.network.named_modules() if isinstance(module, kinds)]
     asked = map(model.before_activation, whole_blocks(model) if layers == "blocks" else named)
-    groups = alike(model, [[layer, model.code_layer, model.anchor_layer] for layer in asked])
-    assert sorted(map(len, groups)) == sizes
+    left = unfolded(model, [[layer, model.code_layer, model.anchor_layer] for layer in asked])
+    assert sorted(Counter(left).values()) == sizes

@@ -1,6 +1,8 @@
 """The activation store: shards are whole or not there, damage is found and mended, all units' top images are exact."""
 
 import errno
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from mfv import store_command
 from mfv.activations import shards as shard_files
 from mfv.activations.shards import Skipped
-from mfv.activations.store import ActivationStore, fitting_shard_rows
+from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, fitting_shard_rows
 from mfv.activations.top import TopImages, top_images
 from mfv.errors import MfvError
 
@@ -30,12 +32,14 @@ def fill(store: ActivationStore, shards: list[int] | None = None, bad: tuple[int
         own = store.rows_of(shard)
         rows = [row for row in own if row not in bad][::-1]  # in any order
         skipped = [Skipped(row, f"{row}.jpg", "broken") for row in own if row in bad]
-        store.write(shard, activations[rows], positions[rows], codes[rows], rows, skipped)
+        store.write(shard, activations[rows], positions[rows], rows, skipped)
+        store.code_store.write(shard, codes[rows], rows, skipped)
     return store
 
 
 def new(folder: Path, rows: int = ROWS) -> ActivationStore:
-    return ActivationStore(folder, {"images": "made up"}, rows, SHARD)
+    CodeStore(folder / "codes", {"codes": "made up"}, rows, SHARD)
+    return ActivationStore(folder / "units", {"layer": "made up", CODES_IN: "codes"}, rows, SHARD)
 
 
 def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -56,19 +60,19 @@ def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 def test_places_in_large_maps_are_kept_in_any_order_of_shards(tmp_path: Path) -> None:
-    store, (activations, positions, codes) = new(tmp_path), values_of()
+    store, (activations, positions, _) = new(tmp_path), values_of()
     positions = positions.clone()
     positions[40] = 223 * 224 + 223  # only the third shard needs more than 16 bits
     for shard in store.missing():
         rows = store.rows_of(shard)
-        store.write(shard, activations[rows], positions[rows], codes[rows], rows)
+        store.write(shard, activations[rows], positions[rows], rows)
     order = [0, 40, 49]
     assert np.array_equal(store.positions(order, 2), positions[order, 2].numpy())  # type: ignore[arg-type]
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     store = new(tmp_path)
-    left = tmp_path / f"{store.path(1).name}.1234.part"
+    left = tmp_path / "units" / f"{store.path(1).name}.1234.part"
     left.write_bytes(b"half a shard")
     fill(store)
     assert not left.exists()
@@ -80,13 +84,15 @@ def test_what_is_missing_is_what_no_shard_holds(tmp_path: Path) -> None:
     assert new(tmp_path).missing() == [1, 3]  # another process sees the same
     assert store.rows_of(3) == range(48, 50)
     fill(store)
-    assert ActivationStore.open(tmp_path).complete
+    assert ActivationStore.open(tmp_path / "units").complete
 
 
 def test_a_shard_must_be_whole(tmp_path: Path) -> None:
     store, (activations, _, codes) = new(tmp_path), values_of()
     with pytest.raises(ValueError, match="shard 0 holds the rows 0 to 15"):
-        store.write(0, activations[:15], None, codes[:15], range(15))
+        store.write(0, activations[:15], None, range(15))
+    with pytest.raises(ValueError, match="shard 0 holds the rows 0 to 15"):
+        store.code_store.write(0, codes[:15], range(15))
 
 
 @pytest.mark.parametrize("where", [0, 40, 500, -1])
@@ -103,7 +109,7 @@ def test_a_flipped_bit_is_found_and_named(tmp_path: Path, where: int) -> None:
 def test_a_cut_off_shard_is_found_named_and_made_again(
     tmp_path: Path, left: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = fill(new(tmp_path / "one"))
+    store = fill(new(tmp_path))
     whole = store.path(1).read_bytes()
     store.path(1).write_bytes(whole[:left])
     with pytest.raises(MfvError, match=r"shard_000001.* is damaged .*mfv store verify --repair"):
@@ -128,15 +134,20 @@ def test_a_full_disk_is_said_and_leaves_a_store_to_go_on_with(tmp_path: Path, mo
         with pytest.raises(MfvError, match=r"the disk of .* is full .*store\.root"):
             fill(store, [1])
     assert store.missing() == [1, 2, 3]
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.rglob("*.part"))
     assert fill(store).complete
 
 
 def test_stores_of_the_same_content_are_merged(tmp_path: Path) -> None:
     whole = fill(new(tmp_path / "whole"))
     one, other = fill(new(tmp_path / "one"), [0, 2]), fill(new(tmp_path / "other"), [1, 2, 3])
-    assert store_command.main(["merge", str(tmp_path / "one"), str(tmp_path / "other")]) == 0
+    assert store_command.main(["merge", str(one.directory), str(other.directory)]) == 0
     assert one.complete
+    assert not one.code_store.complete
+    assert store_command.main(["merge", str(tmp_path / "one"), str(tmp_path / "other")]) == 0  # all stores in it
+    assert one.code_store.complete
+    assert store_command.main(["merge", str(tmp_path / "both"), str(tmp_path / "one")]) == 0
+    assert ActivationStore.open(tmp_path / "both" / "units").code_store.complete
     for shard in range(one.shards):
         assert one.path(shard).read_bytes() == whole.path(shard).read_bytes()
     with pytest.raises(MfvError, match="cannot be merged"):
@@ -148,14 +159,16 @@ def test_stores_of_the_same_content_are_merged(tmp_path: Path) -> None:
 
 
 def test_stores_are_listed_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(ActivationStore(tmp_path / "one", {"model": "alexnet", "layer": "conv5"}, ROWS, SHARD), [0])
+    about = {"model": "alexnet", "codes": "fc7"}
+    CodeStore(tmp_path / "two", about, ROWS, SHARD)
+    fill(ActivationStore(tmp_path / "one", {**about, "layer": "conv5", CODES_IN: "two"}, ROWS, SHARD), [0])
     old = tmp_path / "old"
     old.mkdir()
     (old / "manifest.json").write_text('{"schema": 1}')
     assert store_command.main(["list", str(tmp_path)]) == 0
     listed = capsys.readouterr().out
-    assert "alexnet" in listed
-    assert "25 %" in listed
+    assert re.search(r"one +alexnet +conv5 +50 +25 %", listed)
+    assert re.search(r"two +alexnet +codes \(fc7\) +50 +25 %", listed)
     assert "schema 1" in listed
     store_command.main(["prune", str(tmp_path)])
     assert old.exists()  # it was only named
@@ -191,3 +204,26 @@ def test_of_equal_values_the_first_rows_count() -> None:
 @pytest.mark.parametrize(("rows", "size"), [(1, 32), (150, 32), (1086, 96), (8192, 512), (1_300_000, 512)])
 def test_shards_are_small_for_few_images(rows: int, size: int) -> None:
     assert fitting_shard_rows(rows) == size
+
+
+def test_runs_of_several_layers_write_the_codes_once(tmp_path: Path) -> None:
+    """Each writes all shards as soon as it has them; none breaks another's, or writes what is there."""
+    written: list[Path] = []
+    write = shard_files.write_whole
+
+    def counted(path: Path, content: bytes) -> None:
+        written.append(path)
+        write(path, content)
+
+    stores = [new(tmp_path) for _ in range(4)]
+    codes = values_of()[2]
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(stores)) as threads:
+        patch.setattr(shard_files, "write_whole", counted)
+        list(threads.map(lambda store: [store.code_store.write(s, codes[r], r) for s, r in rows_of(store)], stores))
+    assert sorted(written) == [stores[0].code_store.path(shard) for shard in range(stores[0].shards)]
+    assert not stores[0].code_store.verify()
+    assert np.array_equal(stores[0].codes(range(ROWS)), codes.half().numpy())
+
+
+def rows_of(store: ActivationStore) -> list[tuple[int, range]]:
+    return [(shard, store.rows_of(shard)) for shard in range(store.shards)]

@@ -1,13 +1,13 @@
-"""One pass over the images: the activations of one or several layers and the codes, by Lightning's predict."""
+"""One pass over the images: the activations of one or several layers, and the codes, by Lightning's predict."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mfv import distributed
 from mfv.activations.shards import Skipped
-from mfv.activations.store import ActivationStore, fitting_shard_rows, store_key
+from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, ShardedStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
 from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share, processors
 from mfv.data.source import ImageSource
@@ -24,7 +24,7 @@ from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError
 from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
-from mfv.models.preparation import alike, prepare
+from mfv.models.preparation import prepare, unfolded
 from mfv.models.target import TargetModel
 from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
@@ -57,15 +57,41 @@ class Wanted:
         return unit_values(activation, self.position)
 
 
+@dataclass
+class Stores:
+    """What one pass over the images fills: stores of shards of the same size.
+
+    Attributes:
+        keep: the layers that the network is prepared for; for each alone it would be prepared alike.
+        layers: of each layer whose units' values are missing, their store.
+        codes: the images' codes; None where they are there, or in shards of another size.
+
+    """
+
+    keep: set[str] = field(default_factory=set)
+    layers: dict[Wanted, ActivationStore] = field(default_factory=dict)
+    codes: CodeStore | None = None
+
+    @property
+    def all(self) -> list[ShardedStore]:
+        """All of them."""
+        return [*self.layers.values(), *([self.codes] if self.codes else [])]
+
+    def missing(self) -> dict[int, range]:
+        """Return the shards that any of them misses, with their rows."""
+        missing = {shard: store.rows_of(shard) for store in self.all for shard in store.missing()}
+        return dict(sorted(missing.items()))
+
+
 class Collector(LightningModule):
-    """Writes layers' unit values, the codes and the middle layer's of the missing shards' images into a store a layer.
+    """Writes layers' unit values, the codes and the middle layer's of the missing shards' images.
 
     An image passes through the network once, however many layers there are. Of several processes each writes its own
     shards; none waits for another.
 
     Args:
         model: the network, prepared.
-        stores: of each layer, all of shards of the same size; those that miss a shard get it.
+        stores: those that miss a shard get it.
         images: prepared for the network.
         middle: the layer whose codes are kept too; None for none.
         batch_size: images per forward pass.
@@ -76,19 +102,19 @@ class Collector(LightningModule):
     def __init__(
         self,
         model: TargetModel,
-        stores: Mapping[Wanted, ActivationStore],
+        stores: Stores,
         images: Images,
         middle: str | None = None,
         batch_size: int = 32,
         workers: int = 0,
     ):
         super().__init__()
-        self.model, self.stores = model, dict(stores)
+        self.model, self.stores = model, stores
         self.images, self.batch_size, self.workers = images, batch_size, workers
         self.middle = middle
-        self.missing = missing_shards(self.stores.values())
+        self.missing = stores.missing()
         self._shard = _Growing()
-        known = [entry for store in self.stores.values() for entry in store.skipped]
+        known = [entry for store in stores.all for entry in store.skipped]
         self._bad = {entry.row: BadImage(entry.row, entry.path, entry.reason) for entry in known}
 
     def predict_dataloader(self) -> DataLoader:
@@ -119,17 +145,19 @@ class Collector(LightningModule):
     def _write(self, shard: int, growing: _Growing) -> None:
         skipped = [Skipped(bad.number, bad.path, bad.reason) for bad in growing.bad]
         found = _joined(growing.parts) if growing.parts else self._nothing()
-        for store, (values, positions) in zip(self.stores.values(), found.units, strict=True):
+        if self.stores.codes:
+            self.stores.codes.write(shard, found.codes, growing.rows, skipped, found.middle)
+        for store, (values, positions) in zip(self.stores.layers.values(), found.units, strict=True):
             if not store.path(shard).exists():
-                store.write(shard, values, positions, found.codes, growing.rows, skipped, found.middle)
+                store.write(shard, values, positions, growing.rows, skipped)
 
     def _pass(self, pixels: Tensor) -> Found:
         """Return what is kept of pixels (b, 3, S, S) uint8."""
         codes, middle = self.model.code_layer, self.middle
-        layers = [wanted.layer for wanted in self.stores]
+        layers = [wanted.layer for wanted in self.stores.layers]
         shown = pixels.float().div_(255).contiguous(memory_format=torch.channels_last)
         activations = self.model.activations(shown, [*layers, codes, *([middle] if middle else [])])
-        units = [wanted.of(activations[wanted.layer]) for wanted in self.stores]
+        units = [wanted.of(activations[wanted.layer]) for wanted in self.stores.layers]
         return Found(
             [(values.cpu(), None if places is None else places.cpu()) for values, places in units],
             as_codes(activations[codes]).cpu(),
@@ -161,25 +189,41 @@ def _joined(parts: Sequence[Found]) -> Found:
     return Found(units, torch.cat([part.codes for part in parts]), torch.cat(middles) if middles else None)
 
 
-def _passes(
-    model: TargetModel, stores: Mapping[Wanted, ActivationStore], shared: Sequence[str]
-) -> list[dict[Wanted, ActivationStore]]:
-    """Return the stores that are filled in one pass, pass by pass.
+def _opened(
+    root: Path, wanted: Sequence[Wanted], common: Mapping[str, Any], norms: Sequence[tuple[str, ...]], rows: int
+) -> list[ActivationStore]:
+    """Return each layer's store, beside that of the codes, which layers of the same unfolded norms share."""
+    stores, shard_rows = [], fitting_shard_rows(rows)
+    for layer, left in zip(wanted, norms, strict=True):
+        of_codes = {**common, "unfolded": list(left)}
+        CodeStore(root / store_key(of_codes), of_codes, rows, shard_rows)
+        of_layer = {
+            **common,
+            "layer": layer.layer,
+            "position": str(layer.position),
+            "interior": list(layer.interior) if layer.interior else None,
+            CODES_IN: store_key(of_codes),
+        }
+        stores.append(ActivationStore(root / store_key(of_layer), of_layer, rows, shard_rows))
+    return stores
 
-    In a pass all have shards of one size, and each layer is given to the bit what it is given in a pass of its own.
+
+def _passes(wanted: Sequence[Wanted], stores: Sequence[ActivationStore]) -> list[Stores]:
+    """Return what is filled in one pass, pass by pass.
+
+    Layers that share the codes are given together, to the bit, what each is given alone.
     """
-    layers = list(stores)
-    passes: dict[tuple[int, int], dict[Wanted, ActivationStore]] = {}
-    for group, numbers in enumerate(alike(model, [[wanted.layer, *shared] for wanted in layers])):
-        for wanted in (layers[number] for number in numbers):
-            passes.setdefault((group, stores[wanted].shard_rows), {})[wanted] = stores[wanted]
+    passes: dict[tuple[Path, int], Stores] = {}
+    for layer, store in zip(wanted, stores, strict=True):
+        for part in (store, store.code_store):
+            if not part.complete:
+                filled = passes.setdefault((store.code_store.directory, part.shard_rows), Stores())
+                filled.keep.add(layer.layer)
+                if part is store:
+                    filled.layers[layer] = store
+                else:
+                    filled.codes = store.code_store
     return list(passes.values())
-
-
-def missing_shards(stores: Iterable[ActivationStore]) -> dict[int, range]:
-    """Return the shards that any of some stores misses, with their rows."""
-    missing = {shard: store.rows_of(shard) for store in stores for shard in store.missing()}
-    return dict(sorted(missing.items()))
 
 
 @dataclass
@@ -236,10 +280,11 @@ def collect_layers(
     num_nodes: int = 1,
     progress: bool = True,
 ) -> list[ActivationStore]:
-    """Return the store of each layer's activations and the codes of all images; what is stored is not read again.
+    """Return the store of each layer's activations, beside that of the images' codes; what is stored is not read again.
 
-    An image passes through the network once for all layers whose stores miss it, but for layers that are folded away
-    otherwise (`mfv.models.preparation.alike`): each layer's store is the same whatever others are collected.
+    An image passes through the network once for all layers whose stores miss it, but for layers that leave other norms
+    unfolded (`mfv.models.preparation.unfolded`): what is stored of a layer is the same whatever others are collected.
+    Layers that take one pass share one store of the codes.
 
     Args:
         model: the network.
@@ -261,42 +306,32 @@ def collect_layers(
 
     """
     preprocess = Preprocess(model.input_size, model.resize)
-    network = network_fingerprint(model)
-    descriptions = {
-        wanted: {
-            "model": model.name,
-            "network": network,
-            "layer": wanted.layer,
-            "position": str(wanted.position),
-            "interior": list(wanted.interior) if wanted.interior else None,
-            "codes": model.code_layer,
-            "middle": model.anchor_layer,
-            "images": source.fingerprint,
-            "transform": preprocess.description,
-        }
-        for wanted in layers
+    common = {
+        "model": model.name,
+        "network": network_fingerprint(model),
+        "codes": model.code_layer,
+        "middle": model.anchor_layer,
+        "images": source.fingerprint,
+        "transform": preprocess.description,
     }
-    shard_rows = fitting_shard_rows(len(source))
-    stores = distributed.after_first(
-        lambda: {
-            wanted: ActivationStore(Path(root) / store_key(description), description, len(source), shard_rows)
-            for wanted, description in descriptions.items()
-        }
-    )
+    shared = [model.code_layer, model.anchor_layer]
+    norms = unfolded(model, [[wanted.layer, *shared] for wanted in layers])
+    stores = distributed.after_first(lambda: _opened(Path(root), layers, common, norms, len(source)))
     with ExitStack() as turns:
-        for directory in sorted(store.directory for store in stores.values()):  # all runs in the same order
+        for directory in sorted({store.directory for store in stores}):  # all runs in the same order
             turns.enter_context(taking_turns(directory))
-        waiting = distributed.first(lambda: [wanted for wanted, store in stores.items() if not store.complete])
-        for wanted, store in stores.items():
+        passes = distributed.first(lambda: _passes(layers, stores))
+        waiting = {wanted for filled in passes for wanted in filled.layers}
+        for wanted, store in zip(layers, stores, strict=True):
             store.touch()
+            store.code_store.touch()
             if wanted not in waiting:
                 logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
-        middle = model.anchor_layer if waiting and answers(model, model.anchor_layer) else None
-        shared = [model.code_layer, *([middle] if middle else [])]
-        for group in _passes(model, {wanted: stores[wanted] for wanted in waiting}, shared):
-            prepared = prepare(model, keep=[*(wanted.layer for wanted in group), *shared])
+        middle = model.anchor_layer if passes and answers(model, model.anchor_layer) else None
+        for filled in passes:
+            prepared = prepare(model, keep=[*filled.keep, model.code_layer, *([middle] if middle else [])])
             collector = Collector(
-                prepared, group, Images(source, preprocess), middle, batch_size, loader_workers(workers, accelerator)
+                prepared, filled, Images(source, preprocess), middle, batch_size, loader_workers(workers, accelerator)
             )
             missing = sum(map(len, collector.missing.values()))
             bars = [StageBar("collect", missing, "images")] if progress else []
@@ -304,10 +339,10 @@ def collect_layers(
                 trainer = stage_trainer(root, accelerator, devices, num_nodes, bars, logger=False)
                 trainer.predict(collector, return_predictions=False)
             distributed.meet()  # each has written its own shards
-    skipped = {entry.row: entry for store in stores.values() for entry in store.skipped}
+    skipped = {entry.row: entry for store in stores for entry in store.skipped}
     check_bad_share(
         [BadImage(entry.row, entry.path, entry.reason) for entry in skipped.values()], len(source), source.max_bad_share
     )
     for entry in skipped.values():
         logger.warning("skipped %s: %s", entry.path, entry.reason)
-    return [stores[wanted] for wanted in layers]
+    return stores

@@ -1,4 +1,4 @@
-"""Activations and codes of a set of images on disk: in shards, resumable, shared by all units of a layer."""
+"""Activations and codes of a set of images on disk: in shards, resumable, shared by units and by layers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from mfv.activations.shards import DamagedShard, Shard, Skipped, write_shard, write_whole
 from mfv.errors import MfvError
 from mfv.structures import write_json
 
-SCHEMA = 2
+SCHEMA = 3
 SHARD_ROWS = 512  # images; what a killed run does again at most, and a unit's values lie together in
 HALF_MAX = float(np.finfo(np.float16).max)
 MANIFEST = "manifest.json"
+WRITING = "writing.lock"
+CODES_IN = "codes_in"  # in an activation store's description: the folder, beside its own, of its images' codes
 
 
 def store_key(description: Mapping[str, Any]) -> str:
@@ -29,13 +33,12 @@ def store_key(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class ActivationStore:
-    """The activations of one layer's units and the codes of n images, in shards of consecutive images.
+class ShardedStore:
+    """What is known of n images, in shards of consecutive ones.
 
     A shard is a file, written whole or not at all: what is there is finished, whoever wrote it. So a killed run
     goes on at the shards that are missing, several processes may write at once, each its own shards, and stores
-    of the same content are merged by copying files. In a shard activations lie unit by unit: a unit's values over
-    all images are read without the other units'. Memory holds a shard at a time, however many images there are.
+    of the same content are merged by copying files. Memory holds a shard at a time, however many images there are.
 
     Args:
         directory: the store's own folder.
@@ -62,8 +65,8 @@ class ActivationStore:
             write_json(path, self._manifest())
 
     @classmethod
-    def open(cls, directory: str | Path) -> ActivationStore:
-        """Return the store in a folder, whatever it holds."""
+    def open(cls, directory: str | Path) -> Self:
+        """Return the store in a folder, whatever it describes."""
         known = read_manifest(Path(directory))
         own = ("schema", "rows", "shard_rows")
         return cls(directory, {key: value for key, value in known.items() if key not in own}, known["rows"])
@@ -92,26 +95,6 @@ class ActivationStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def activations(self, unit: int) -> np.ndarray:
-        """Return a unit's value on each image (n,) float32; NaN where an image could not be read."""
-        return np.concatenate([shard.row("activations", unit) for _, shard in self.open_shards()])
-
-    def positions(self, rows: Sequence[int] | np.ndarray, unit: int) -> np.ndarray | None:
-        """Return where in the layer's map a unit's value is on some images, (m,) as y·W + x; None without a map."""
-        if "positions" not in self._shard(0).names:
-            return None
-        # one type for all: a shard has the smallest that holds its own
-        return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local].astype(np.int64))
-
-    def codes(self, rows: Sequence[int] | np.ndarray, layer: str = "codes") -> np.ndarray:
-        """Return the codes of some images, (m, d) float16; with layer="middle" those of the model's middle layer."""
-        return self._gathered(rows, lambda shard, local: shard.rows(layer, local))
-
-    @property
-    def has_middle(self) -> bool:
-        """Whether the codes of the model's middle layer are there."""
-        return "middle" in self._shard(0).names
-
     def open_shards(self) -> Iterator[tuple[range, Shard]]:
         """Give each shard with its rows, in order: for a pass over everything."""
         for number in range(self.shards):
@@ -129,42 +112,6 @@ class ActivationStore:
 
     # --- writing and keeping ----------------------------------------------------------------------
 
-    def write(
-        self,
-        shard: int,
-        values: Tensor,
-        positions: Tensor | None,
-        codes: Tensor,
-        rows: Sequence[int],
-        skipped: Sequence[Skipped] = (),
-        middle: Tensor | None = None,
-    ) -> None:
-        """Write a shard.
-
-        Args:
-            shard: its number.
-            values: (m, units) of the readable images.
-            positions: (m, units), or None.
-            codes: (m, d).
-            rows: (m,) the readable images' rows.
-            skipped: the shard's unreadable images; together with `rows` all of `rows_of(shard)`.
-            middle: (m, d), the codes of the model's middle layer, or None.
-
-        """
-        own = self.rows_of(shard)
-        if sorted([*rows, *(entry.row for entry in skipped)]) != list(own):
-            raise ValueError(f"shard {shard} holds the rows {own.start} to {own.stop - 1}, each once")
-        local = np.asarray(rows, dtype=np.int64) - own.start
-        arrays = {
-            "activations": _spread(values.float().cpu().numpy(), local, len(own)).T,
-            "codes": _spread(_half(codes), local, len(own)),
-        }
-        if middle is not None:
-            arrays["middle"] = _spread(_half(middle), local, len(own))
-        if positions is not None:
-            arrays["positions"] = _spread(positions.to(dtype=_smallest(positions)).cpu().numpy(), local, len(own)).T
-        write_shard(self.path(shard), arrays, skipped)
-
     def touch(self) -> None:
         """Note that the store is used now: `mfv store prune --days` removes what is not."""
         os.utime(self.directory / MANIFEST)
@@ -180,7 +127,7 @@ class ActivationStore:
                     damages.append(damage)
         return damages
 
-    def merge(self, other: ActivationStore) -> int:
+    def merge(self, other: ShardedStore) -> int:
         """Copy the shards that are missing here from a store of the same content; return how many there were.
 
         Raises:
@@ -197,6 +144,23 @@ class ActivationStore:
                 write_whole(self.path(number), other.path(number).read_bytes())
                 copied += 1
         return copied
+
+    def _write(
+        self,
+        shard: int,
+        arrays: Mapping[str, np.ndarray],
+        rows: Sequence[int],
+        skipped: Sequence[Skipped],
+        *,
+        by_column: bool = False,
+    ) -> None:
+        """Write a shard of the readable images' arrays (m, d), as (n, d) or, by column, as (d, n)."""
+        own = self.rows_of(shard)
+        if sorted([*rows, *(entry.row for entry in skipped)]) != list(own):
+            raise ValueError(f"shard {shard} holds the rows {own.start} to {own.stop - 1}, each once")
+        local = np.asarray(rows, dtype=np.int64) - own.start
+        whole = {name: _spread(array, local, len(own)) for name, array in arrays.items()}
+        write_shard(self.path(shard), {name: a.T if by_column else a for name, a in whole.items()}, skipped)
 
     def _shard(self, number: int) -> Shard:
         try:
@@ -225,6 +189,95 @@ class ActivationStore:
 
     def _manifest(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "rows": self.rows, "shard_rows": self.shard_rows, **self.description}
+
+
+class CodeStore(ShardedStore):
+    """The codes of n images, and those of the model's middle layer where it has one.
+
+    All layers that are collected in the same passes (`mfv.models.preparation.unfolded`) share it.
+    """
+
+    def codes(self, rows: Sequence[int] | np.ndarray, layer: str = "codes") -> np.ndarray:
+        """Return the codes of some images, (m, d) float16; with layer="middle" those of the model's middle layer."""
+        return self._gathered(rows, lambda shard, local: shard.rows(layer, local))
+
+    @property
+    def has_middle(self) -> bool:
+        """Whether the codes of the model's middle layer are there."""
+        return "middle" in self._shard(0).names
+
+    def write(
+        self,
+        shard: int,
+        codes: Tensor,
+        rows: Sequence[int],
+        skipped: Sequence[Skipped] = (),
+        middle: Tensor | None = None,
+    ) -> None:
+        """Write a shard, unless another run, which collects another layer, has done so.
+
+        Args:
+            shard: its number.
+            codes: (m, d) of the readable images.
+            rows: (m,) the readable images' rows.
+            skipped: the shard's unreadable images; together with `rows` all of `rows_of(shard)`.
+            middle: (m, d), the codes of the model's middle layer, or None.
+
+        """
+        with FileLock(self.directory / WRITING):
+            if not self.path(shard).exists():
+                halves = {"codes": codes} if middle is None else {"codes": codes, "middle": middle}
+                self._write(shard, {name: _half(values) for name, values in halves.items()}, rows, skipped)
+
+
+class ActivationStore(ShardedStore):
+    """The activations of one layer's units on n images; the images' codes are in a store beside it.
+
+    In a shard activations lie unit by unit: a unit's values over all images are read without the other units'.
+    """
+
+    @cached_property
+    def code_store(self) -> CodeStore:
+        """Where the images' codes are."""
+        return CodeStore.open(self.directory.parent / self.description[CODES_IN])
+
+    def activations(self, unit: int) -> np.ndarray:
+        """Return a unit's value on each image (n,) float32; NaN where an image could not be read."""
+        return np.concatenate([shard.row("activations", unit) for _, shard in self.open_shards()])
+
+    def positions(self, rows: Sequence[int] | np.ndarray, unit: int) -> np.ndarray | None:
+        """Return where in the layer's map a unit's value is on some images, (m,) as y·W + x; None without a map."""
+        if "positions" not in self._shard(0).names:
+            return None
+        # one type for all: a shard has the smallest that holds its own
+        return self._gathered(rows, lambda shard, local: shard.row("positions", unit)[local].astype(np.int64))
+
+    def codes(self, rows: Sequence[int] | np.ndarray, layer: str = "codes") -> np.ndarray:
+        """Return the images' codes (`CodeStore.codes`)."""
+        return self.code_store.codes(rows, layer)
+
+    def write(
+        self,
+        shard: int,
+        values: Tensor,
+        positions: Tensor | None,
+        rows: Sequence[int],
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        """Write a shard.
+
+        Args:
+            shard: its number.
+            values: (m, units) of the readable images.
+            positions: (m, units), or None.
+            rows: (m,) the readable images' rows.
+            skipped: the shard's unreadable images; together with `rows` all of `rows_of(shard)`.
+
+        """
+        arrays = {"activations": values.float().cpu().numpy()}
+        if positions is not None:
+            arrays["positions"] = positions.to(dtype=_smallest(positions)).cpu().numpy()
+        self._write(shard, arrays, rows, skipped, by_column=True)
 
 
 def fitting_shard_rows(rows: int) -> int:

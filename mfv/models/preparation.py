@@ -51,19 +51,14 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     return prepared
 
 
-def alike(model: TargetModel, keeps: Iterable[Iterable[str]]) -> list[list[int]]:
-    """Return the numbers of those `keep` for which `prepare` folds the same norms, group by group.
+def unfolded(model: TargetModel, keeps: Iterable[Iterable[str]]) -> list[tuple[str, ...]]:
+    """Return, for each `keep`, the names of the batch norms that `prepare` does not fold for it.
 
-    A folded norm rounds otherwise; chains do not. So for a group's layers together the network gives, to the bit, what
-    it gives for each alone.
+    A folded norm rounds otherwise; chains do not. So for layers of the same unfolded norms together the network gives,
+    to the bit, what it gives for each alone.
     """
-    norms = foldable(model.network)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, keep in enumerate(keeps):
-        kept = _modules_of(model, keep)
-        folded = tuple(place for place, pair in enumerate(norms) if not noticed(pair, kept))
-        groups.setdefault(folded, []).append(number)
-    return list(groups.values())
+    pairs, kept = foldable(model.network), [_modules_of(model, keep) for keep in keeps]
+    return [tuple(pair[-1] for pair in pairs if noticed(pair, modules)) for modules in kept]
 
 
 def foldable(network: nn.Module) -> list[tuple[str, ...]]:
