@@ -25,7 +25,7 @@ docs: $(DEVELOPED)
 	$(BIN)/python scripts/api_reference.py
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: real photographs, real weights, quiet threads."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -8,12 +9,22 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported
 os.environ.setdefault("WANDB_MODE", "offline")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: each computes on a core of its own
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell's background jobs do, and what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 
 import pytest
 
+# The files that take a minute or more are begun first, the longest of them first: workers end together.
+LONGEST = ("rendering", "cli", "discovery", "distributed", "waves", "collect", "earlier_methods", "sweeps")
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")

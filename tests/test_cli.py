@@ -81,7 +81,7 @@ def test_wrong_names_are_answered_before_pytorch_is_loaded(tmp_path: Path, argum
 
 
 def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
-    arguments = [*SMALL, "render.iterations=40", "checkpoint_every=2"]
+    arguments = [*SMALL, "render.iterations=20", "checkpoint_every=2", "evaluation=none"]
     process = start([*arguments, "hydra.run.dir=broken"], tmp_path)
     checkpoint = tmp_path / "broken" / "render.ckpt"
     deadline = time.monotonic() + 120

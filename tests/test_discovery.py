@@ -203,11 +203,19 @@ def script() -> ModuleType:
     return load_script("discovery")
 
 
-def test_the_papers_facets_of_a_movie_theater_are_found_again(script: ModuleType, shared_data: Path) -> None:
-    """150 photos in ten groups by the paper's authors, by MobileNetV2's codes: mean of ten seeds."""
+@pytest.fixture(scope="module")
+def movie_theater(script: ModuleType, shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return MobileNetV2's codes (150, 1280) of the photos that the paper's authors grouped, and the groups (150,)."""
     model = script.torchvision_model("mobilenet_v2")
     windows, groups = script.images_and_groups(model, shared_data / "movie-theater", model.resize)
-    codes = script.codes_of(model, windows)
+    return script.codes_of(model, windows), groups
+
+
+def test_the_papers_facets_of_a_movie_theater_are_found_again(
+    script: ModuleType, movie_theater: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Ten groups of 15; mean of ten seeds."""
+    codes, groups = movie_theater
     assert codes.shape == (150, 1280)
     assert np.bincount(groups).tolist() == [15] * 10
     scores = script.agreement(codes, groups, "tsne", 10)
@@ -231,10 +239,10 @@ def test_few_or_equal_codes_are_one_facet() -> None:
     assert facet_count(np.ones((50, 5), np.float32)) == 1
 
 
-def test_a_consensus_is_steadier_than_a_map_and_says_how_steady(script: ModuleType, shared_data: Path) -> None:
-    model = script.torchvision_model("mobilenet_v2")
-    windows, groups = script.images_and_groups(model, shared_data / "movie-theater", model.resize)
-    codes = script.codes_of(model, windows)
+def test_a_consensus_is_steadier_than_a_map_and_says_how_steady(
+    script: ModuleType, movie_theater: tuple[np.ndarray, np.ndarray]
+) -> None:
+    codes, groups = movie_theater
     one, many = (script.agreement(codes, groups, method, 3, "maps=5") for method in ("tsne", "consensus"))
     assert many.own.mean() > one.own.mean() + 0.05
     assert many.rand.mean() >= 0.42
