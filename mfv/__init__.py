@@ -17,7 +17,9 @@
 - `mfv.experiment`: the stages one by one, for many units (`mfv.jobs`)
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mfv.libraries import on_first_use
 
 if TYPE_CHECKING:
     from mfv.api import fast_recipe, visualize
@@ -41,11 +43,5 @@ _HOMES = {
     "visualize": "mfv.api",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: the command line answers --help without loading PyTorch."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'mfv' has no attribute {name!r}")
+# The command line answers --help without loading PyTorch.
+__getattr__ = on_first_use(__name__, _HOMES)

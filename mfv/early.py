@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mfv.errors import MfvError
-from mfv.models.acceleration import Acceleration
+from mfv.discovery.refinement import Refinement
+from mfv.discovery.selection import Selection
+from mfv.errors import MfvError, check_count
+from mfv.machine import Machine
 from mfv.models.choice import layer_names
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
@@ -17,10 +19,13 @@ FOLDERS = {  # data sets that are a folder of the user's, and what it holds
 
 def check_early(settings: Mapping[str, Any]) -> None:
     """Raise `MfvError` for a resolved configuration that cannot be: what costs nothing to find out."""
-    facets = settings["facets"]
-    if facets != "auto" and (not isinstance(facets, int) or isinstance(facets, bool) or facets < 1):
-        raise MfvError(f"facets={facets}: give a number of at least 1, or auto")
-    Acceleration(settings["machine"]["precision"], settings["machine"]["compile"])  # says what it cannot be
+    check_count("facets", settings["facets"], 1, "facets", "auto")
+    check_count("exemplars", settings["exemplars"], 1, "images that a mean image is made of (the paper: 15)")
+    check_count("snapshot_every", settings["snapshot_every"], 0, "steps between images that are kept (0: none)")
+    check_count("checkpoint_every", settings["checkpoint_every"], 1, "steps between checkpoints")
+    Selection(**settings["select"])
+    Refinement(**settings["refine"])
+    Machine(**settings["machine"])
     bars = settings["machine"]["progress"]
     if bars not in (True, False, "auto"):
         raise MfvError(f"machine.progress={bars}: it is true, false, or auto")

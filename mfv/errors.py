@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MfvError(Exception):
@@ -28,3 +29,20 @@ def nearest_names(name: str, names: Iterable[str], count: int = 5) -> list[str]:
     containing = [other for other in names if lowered in other.lower()]
     similar = difflib.get_close_matches(name, names, n=count, cutoff=0.4)
     return list(dict.fromkeys(sorted(containing, key=len) + similar))[:count]
+
+
+def check_count(name: str, value: Any, least: int, meaning: str, word: str | None = None) -> None:
+    """Raise `MfvError` where a setting is neither a whole number of at least `least` nor the word that stands for one.
+
+    Args:
+        name: the setting's, as a user gives it.
+        value: what was given.
+        least: the smallest number that makes sense.
+        meaning: what is counted, for the message.
+        word: what stands for a number; None for nothing.
+
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (whole and value >= least) and (word is None or value != word):
+        other = f", or {word}" if word else ""
+        raise MfvError(f"{name} is {value!r}; it is a number of {meaning}, at least {least}{other}")

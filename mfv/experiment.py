@@ -32,7 +32,7 @@ from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
 from mfv.interruption import Interrupted
-from mfv.machine import Machine, Timer
+from mfv.machine import Machine
 from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
@@ -41,6 +41,7 @@ from mfv.rendering.render import bound_part, render_units
 from mfv.rendering.rendering import Rendering, RenderingStopped
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import Clustering, FacetSet, Unit
+from mfv.timer import Timer
 from mfv.unit_images import (
     codes_to_cluster,
     facet_set_of,

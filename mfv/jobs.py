@@ -15,13 +15,13 @@ from mfv import distributed
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
-from mfv.machine import Timer
 from mfv.progress import job_line
 from mfv.reports.index import read_entry, write_index, write_strip
 from mfv.reports.loggers import close_loggers, log_files, log_rendering, log_table, log_units
 from mfv.reports.report import write_report
 from mfv.reports.summary import summary_table
 from mfv.structures import FacetSet, Unit
+from mfv.timer import Timer
 from mfv.waves import Failure, run_units
 
 KEPT = ("facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html")  # of a run, as W&B's artifact

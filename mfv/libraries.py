@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,6 +41,23 @@ def postponed(name: str) -> Iterator[None]:
         yield
     finally:
         stand_in.leave()
+
+
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a package's `__getattr__` (PEP 562) that imports its names when they are used for the first time.
+
+    Args:
+        package: its name.
+        homes: of each of its names, the module that has it.
+
+    """
+
+    def getattribute(name: str) -> Any:
+        if name in homes:
+            return getattr(import_module(homes[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return getattribute
 
 
 class _StandIn(ModuleType):

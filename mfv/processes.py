@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from mfv import distributed
@@ -64,20 +65,32 @@ def stage_trainer(
     callbacks: Sequence[Callback],
     **settings: Any,
 ) -> Trainer:
-    """Return Lightning's trainer of a stage: each process does its own share; nothing is shown or kept but by us."""
-    return Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy(devices, num_nodes),
-        use_distributed_sampler=False,
-        callbacks=list(callbacks),
-        default_root_dir=directory,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        **settings,
-    )
+    """Return Lightning's trainer of a stage: each process does its own share; nothing is shown or kept but by us.
+
+    Raises:
+        MfvError: the machine has no such accelerator, or fewer devices.
+
+    """
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy(devices, num_nodes),
+            use_distributed_sampler=False,
+            callbacks=list(callbacks),
+            default_root_dir=directory,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            **settings,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        reason = str(error).strip().rstrip(".!").replace("\n", " ")
+        raise MfvError(
+            f"machine.accelerator={accelerator} with machine.devices={devices}: {reason}; auto takes what there is, "
+            "and cpu is everywhere"
+        ) from error
 
 
 @contextmanager

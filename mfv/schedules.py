@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from mfv.errors import MfvError
+
 
 @runtime_checkable
 class Schedule(Protocol):
@@ -57,6 +59,10 @@ def value_at(schedule: float | Schedule, iteration: int, iterations: int) -> flo
     """Return a schedule's value, or the number itself where it is constant."""
     if isinstance(schedule, int | float):
         return float(schedule)
+    if not isinstance(schedule, Schedule):
+        raise MfvError(
+            f"{schedule!r} is neither a number nor a schedule (mfv.schedules); look for it among render's settings"
+        )
     return schedule.at(iteration, iterations)
 
 

@@ -52,21 +52,23 @@ def list_stores(options: argparse.Namespace) -> int:
     """Print a line per store."""
     from mfv.activations.store import ShardedStore
 
-    rows = [("store", "network", "holds", "images", "done", "size", "used")]
+    rows, others = [("store", "network", "holds", "images", "done", "size", "used")], []
     for folder in stores(options.root):
-        size, used = f"{megabytes(folder):,.0f} MB", f"{days_since_use(folder):.0f} days ago"
         try:
             store = ShardedStore.open(folder)
         except MfvError as error:
-            rows.append((folder.name, str(error), "", "", "", size, used))
+            others.append(str(error))
             continue
         done = f"{100 * (1 - len(store.missing()) / max(1, store.shards)):.0f} %"
         about = store.description
         held = str(about.get("layer", f"codes ({about.get('codes')})"))
+        size, used = f"{megabytes(folder):,.0f} MB", f"{days_since_use(folder):.0f} days ago"
         rows.append((folder.name, str(about.get("model")), held, f"{store.rows:,}", done, size, used))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for problem in others:
+        print(problem)
     return 0
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pdoc
 import pdoc.render
 
-import mfv
+import mfv.discovery
 
 PAGES = Path("outputs/api")
 TEMPLATES = Path(__file__).with_name("api_pages")
@@ -42,8 +42,9 @@ def public_modules() -> list[str]:
 
 def build(modules: Sequence[str], directory: Path) -> None:
     """Write a page for each module, and an index, into the directory."""
-    for name in mfv.__all__:  # they are imported on first use, and pdoc shows what is there
-        setattr(mfv, name, getattr(mfv, name))
+    for package in (mfv, mfv.discovery):  # whose names are imported on first use, and pdoc shows what is there
+        for name in package.__all__:
+            setattr(package, name, getattr(package, name))
     pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
     with warnings.catch_warnings():
         # A dataclass's inherited fields have the types of another module: they are shown as they are written there.

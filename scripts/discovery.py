@@ -27,7 +27,7 @@ from mfv.activations.view import to_bytes
 from mfv.data import FolderImages, Preprocess
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.embedding import by_opentsne, by_scikit_learn
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model

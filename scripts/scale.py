@@ -27,7 +27,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore
 from mfv.activations.top import top_images
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
 from mfv.discovery.streaming import streamed_components
 from mfv.memory import keep_freed_memory, peak_memory

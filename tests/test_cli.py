@@ -65,6 +65,13 @@ def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
         (["store.dir=x"], "error: store.dir: there is no such key; did you mean store.root? (store has root)"),
         (["-m", "unit=3,4", "render=fast,best", "store.dir=x"], "error: store.dir: there is no such key"),
         (["model@evaluation.judge=resnet51"], "there is no such choice; did you mean resnet50"),
+        (["select.by=some"], "select.by is 'some'; it is one of auto, class, top"),
+        (["refine.merge=3"], "refine.merge is 3.0; it is a cosine"),
+        (["machine.batch_size=0"], "machine.batch_size is 0; it is a number of images, at least 1"),
+        (["machine.devices=two"], "machine.devices is 'two'; it is a number of processes"),
+        (["checkpoint_every=0"], "checkpoint_every is 0; it is a number of steps between checkpoints, at least 1"),
+        (["snapshot_every=-1"], "snapshot_every is -1; it is a number of steps"),
+        (["facets=0"], "facets is 0; it is a number of facets, at least 1, or auto"),
         (["unit=bell", "pepper"], "'pepper' is no setting: settings are KEY=VALUE"),
     ],
 )
@@ -141,7 +148,7 @@ def test_a_failing_job_does_not_stop_the_sweep(tmp_path: Path) -> None:
         (["layer=classifier.1", "unit=bel peper"], ["bel peper", "bell pepper"]),
         (["data=folder"], ["data.root"]),
         (["data=folder", "data.root=nowhere"], ["nowhere", "data.root"]),
-        (["select.by=some"], ["some", "class"]),
+        (["machine.accelerator=gpux", "data.photos=[cat]"], ["machine.accelerator=gpux", "auto takes what there is"]),
     ],
 )
 def test_mistakes_are_answered(tmp_path: Path, arguments: list[str], parts: list[str]) -> None:

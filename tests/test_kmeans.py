@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import KMeans as SlowTwin
 
 from mfv.discovery import faiss_library, kmeans, principal_components
-from mfv.discovery.kmeans import _without_empty
+from mfv.discovery.partition import _without_empty
 from mfv.errors import MfvError
 
 

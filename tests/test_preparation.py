@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mfv.errors import MfvError
-from mfv.models.preparation import foldable, prepare, unfolded
+from mfv.models.preparation import foldable, folds_as_without, prepare
 from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
@@ -51,11 +51,13 @@ def check(model: TargetModel, layers: list[str], left: int) -> None:
     ("build", "layers", "left"),
     [
         (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.conv2"], 1),
-        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.bn1", "avgpool"], 1),
+        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.bn1", "avgpool"], 0),
+        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1.bn1:in", "layer3.1"], 1),
+        (lambda: torchvision.models.resnet18(num_classes=5), ["layer3.1:in", "layer2.0.downsample"], 0),
         (lambda: torchvision.models.googlenet(num_classes=5, aux_logits=False, init_weights=False), ["inception4a"], 0),
         (lambda: torchvision.models.shufflenet_v2_x0_5(num_classes=5), [], 0),
     ],
-    ids=["resnet18-conv", "resnet18-norm", "googlenet", "shufflenet"],
+    ids=["convolution", "norm", "norm's input", "block's input", "googlenet", "shufflenet"],
 )
 def test_batch_norms_are_folded_wherever_a_convolution_feeds_them(build, layers: list[str], left: int) -> None:
     torch.manual_seed(0)
@@ -155,15 +157,26 @@ def whole_blocks(model: TargetModel) -> list[str]:
         ("alexnet", "convolutions", [8]),
         ("vgg16", "convolutions", [16]),
         ("resnet50", "blocks", [16]),
-        ("resnet50", "convolutions", [1] * 52 + [2]),
-        ("mobilenet_v2", "blocks", [1, 1, 17]),
+        ("resnet50", "convolutions", [2, 52]),  # no fold changes the classes; the middle layer's norm is never folded
+        ("mobilenet_v2", "blocks", [19]),
     ],
 )
-def test_layers_leave_the_same_norms_unfolded(name: str, layers: str, sizes: list[int]) -> None:
-    """The figures of docs/scale.md: how many passes the layers of a network take."""
+def test_layers_take_one_pass_or_two(name: str, layers: str, sizes: list[int]) -> None:
+    """The figures of docs/scale.md."""
     model = torchvision_model(name, weights="none")
     kinds = (nn.Conv2d, nn.Linear)
     named = [key for key, module in model.network.named_modules() if isinstance(module, kinds)]
     asked = map(model.before_activation, whole_blocks(model) if layers == "blocks" else named)
-    left = unfolded(model, [[layer, model.code_layer, model.anchor_layer] for layer in asked])
-    assert sorted(Counter(left).values()) == sizes
+    folded = folds_as_without(model, asked, [model.code_layer, model.anchor_layer])
+    assert sorted(Counter(folded).values()) == sizes
+
+
+def test_what_a_norm_is_made_of_stays_where_it_is_asked_for() -> None:
+    model = efficientnet_lite(0, weights="none")
+    layer = next(name for name, kind in model.layers().items() if name.endswith(".bn2.act"))
+    prepared = prepare(model, keep=[layer])
+    pixels = torch.rand(1, 3, model.input_size, model.input_size)
+    with torch.inference_mode():
+        one, other = (each.activations(pixels, [layer])[layer] for each in (model, prepared))
+    assert torch.allclose(one, other, atol=1e-4)
+    assert norms(prepared) == 1

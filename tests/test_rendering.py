@@ -26,6 +26,7 @@ from mfv.objectives import UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, render
+from mfv.schedules import value_at
 
 STEPS = 20
 FACETS = 10
@@ -238,6 +239,21 @@ def test_batches_are_few_and_even(count: int, size: int, lengths: list[int]) -> 
     slices = batching.even_slices(count, size)
     assert [part.stop - part.start for part in slices] == lengths
     assert [row for part in slices for row in range(count)[part]] == list(range(count))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("snapshot_every", -1), ("checkpoint_every", 0)])
+def test_steps_that_cannot_be_counted_are_named(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, setting: str, value: int
+) -> None:
+    with pytest.raises(MfvError, match=rf"{setting} is {value}; it is a number of steps"):
+        render(model, growing_recipe(), subject, starts, accelerator="cpu", **{setting: value})
+
+
+def test_a_step_that_is_no_number_is_named() -> None:
+    with pytest.raises(MfvError, match="step is 'long'"):
+        Octave(3, step="long")  # type: ignore[arg-type]
+    with pytest.raises(MfvError, match="'strong' is neither a number nor a schedule"):
+        value_at("strong", 0, 3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [0, "all", 2.5, True])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
 from mfv.discovery.streaming import streamed_components
 

@@ -24,7 +24,7 @@ from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError
 from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
-from mfv.models.preparation import prepare, unfolded
+from mfv.models.preparation import folds_as_without, prepare
 from mfv.models.target import TargetModel
 from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
@@ -62,13 +62,13 @@ class Stores:
     """What one pass over the images fills: stores of shards of the same size.
 
     Attributes:
-        keep: the layers that the network is prepared for; for each alone it would be prepared alike.
+        folded: whether batch norms are folded for it, but for those that the codes need.
         layers: of each layer whose units' values are missing, their store.
         codes: the images' codes; None where they are there, or in shards of another size.
 
     """
 
-    keep: set[str] = field(default_factory=set)
+    folded: bool
     layers: dict[Wanted, ActivationStore] = field(default_factory=dict)
     codes: CodeStore | None = None
 
@@ -190,12 +190,12 @@ def _joined(parts: Sequence[Found]) -> Found:
 
 
 def _opened(
-    root: Path, wanted: Sequence[Wanted], common: Mapping[str, Any], norms: Sequence[tuple[str, ...]], rows: int
+    root: Path, wanted: Sequence[Wanted], folded: Sequence[bool], common: Mapping[str, Any], rows: int
 ) -> list[ActivationStore]:
-    """Return each layer's store, beside that of the codes, which layers of the same unfolded norms share."""
+    """Return each layer's store, beside that of the codes."""
     stores, shard_rows = [], fitting_shard_rows(rows)
-    for layer, left in zip(wanted, norms, strict=True):
-        of_codes = {**common, "unfolded": list(left)}
+    for layer, all_norms in zip(wanted, folded, strict=True):
+        of_codes = {**common, "folded": all_norms}
         CodeStore(root / store_key(of_codes), of_codes, rows, shard_rows)
         of_layer = {
             **common,
@@ -213,12 +213,12 @@ def _passes(wanted: Sequence[Wanted], stores: Sequence[ActivationStore]) -> list
 
     Layers that share the codes are given together, to the bit, what each is given alone.
     """
-    passes: dict[tuple[Path, int], Stores] = {}
+    passes: dict[tuple[bool, int], Stores] = {}
     for layer, store in zip(wanted, stores, strict=True):
         for part in (store, store.code_store):
             if not part.complete:
-                filled = passes.setdefault((store.code_store.directory, part.shard_rows), Stores())
-                filled.keep.add(layer.layer)
+                folded = bool(store.code_store.description["folded"])
+                filled = passes.setdefault((folded, part.shard_rows), Stores(folded))
                 if part is store:
                     filled.layers[layer] = store
                 else:
@@ -282,9 +282,10 @@ def collect_layers(
 ) -> list[ActivationStore]:
     """Return the store of each layer's activations, beside that of the images' codes; what is stored is not read again.
 
-    An image passes through the network once for all layers whose stores miss it, but for layers that leave other norms
-    unfolded (`mfv.models.preparation.unfolded`): what is stored of a layer is the same whatever others are collected.
-    Layers that take one pass share one store of the codes.
+    An image passes through the network once for all layers whose stores miss it. Those that a folded batch norm would
+    change (`mfv.models.preparation.folds_as_without`), as a convolution before one, take a second pass, in which none
+    is folded: so what is stored of a layer is the same whatever others are collected. The layers of a pass share one
+    store of the codes.
 
     Args:
         model: the network.
@@ -314,9 +315,8 @@ def collect_layers(
         "images": source.fingerprint,
         "transform": preprocess.description,
     }
-    shared = [model.code_layer, model.anchor_layer]
-    norms = unfolded(model, [[wanted.layer, *shared] for wanted in layers])
-    stores = distributed.after_first(lambda: _opened(Path(root), layers, common, norms, len(source)))
+    folded = folds_as_without(model, [wanted.layer for wanted in layers], [model.code_layer, model.anchor_layer])
+    stores = distributed.after_first(lambda: _opened(Path(root), layers, folded, common, len(source)))
     with ExitStack() as turns:
         for directory in sorted({store.directory for store in stores}):  # all runs in the same order
             turns.enter_context(taking_turns(directory))
@@ -329,7 +329,10 @@ def collect_layers(
                 logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
         middle = model.anchor_layer if passes and answers(model, model.anchor_layer) else None
         for filled in passes:
-            prepared = prepare(model, keep=[*filled.keep, model.code_layer, *([middle] if middle else [])])
+            asked = [wanted.layer for wanted in filled.layers]
+            prepared = prepare(
+                model, keep=[*asked, model.code_layer, *([middle] if middle else [])], folded=filled.folded
+            )
             collector = Collector(
                 prepared, filled, Images(source, preprocess), middle, batch_size, loader_workers(workers, accelerator)
             )

@@ -194,7 +194,7 @@ class ShardedStore:
 class CodeStore(ShardedStore):
     """The codes of n images, and those of the model's middle layer where it has one.
 
-    All layers that are collected in the same passes (`mfv.models.preparation.unfolded`) share it.
+    All layers that are collected in the same pass share it.
     """
 
     def codes(self, rows: Sequence[int] | np.ndarray, layer: str = "codes") -> np.ndarray:
@@ -302,7 +302,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if manifest.get("schema") != SCHEMA:
         raise MfvError(
             f"{directory} was written by another version of mfv (schema {manifest.get('schema')}, here {SCHEMA}): "
-            "remove the folder; it is made again"
+            "remove the folder (`mfv store prune` finds all of them); it is made again"
         )
     return manifest
 

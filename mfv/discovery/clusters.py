@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mfv.discovery.kmeans import KMeansResult
+from mfv.discovery.order import by_size
+from mfv.discovery.partition import KMeansResult
 from mfv.structures import Clustering
 
 
@@ -28,11 +29,3 @@ def numbered_by_size(
         embedding=np.ascontiguousarray(embedding, dtype=np.float32),
         details={**details, "inertia": round(found.inertia, 6), "device": found.device},
     )
-
-
-def by_size(assignment: np.ndarray) -> np.ndarray:
-    """Return the assignment with the largest cluster as 0; among equals the one with the first image leads."""
-    _, first, place, sizes = np.unique(assignment, return_index=True, return_inverse=True, return_counts=True)
-    number = np.empty(len(sizes), dtype=np.int64)
-    number[np.lexsort((first, -sizes))] = np.arange(len(sizes))
-    return number[place]

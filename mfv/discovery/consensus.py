@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mfv.discovery.clusters import numbered_by_size
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.discovery.tsne import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.structures import Clustering

@@ -10,7 +10,7 @@ from sklearn.cluster import HDBSCAN
 from mfv.discovery.checks import prepared
 from mfv.discovery.clusters import numbered_by_size
 from mfv.discovery.embedding import tsne_map
-from mfv.discovery.kmeans import KMeansResult
+from mfv.discovery.partition import KMeansResult
 from mfv.discovery.pca import principal_components
 from mfv.errors import MfvError
 from mfv.structures import Clustering

@@ -8,7 +8,7 @@ import numpy as np
 from mfv.discovery.checks import prepared
 from mfv.discovery.clusters import numbered_by_size
 from mfv.discovery.embedding import display_map
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
 from mfv.structures import Clustering
 

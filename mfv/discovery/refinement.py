@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mfv.discovery.clusters import by_size
+from mfv.discovery.order import by_size
 from mfv.errors import MfvError
-from mfv.structures import Clustering
+
+if TYPE_CHECKING:
+    from mfv.structures import Clustering
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Refinement:
             distances[rows] = np.linalg.norm(points[rows] - points[rows].mean(0), axis=1)
         details = {**clustering.details, "merged": merged, "specks": specks}
         details.pop("stability", None)  # of facets that are no more
-        return Clustering(numbered, distances, clustering.embedding, details)
+        return replace(clustering, assignment=numbered, distances=distances, details=details)
 
 
 def without_specks(assignment: np.ndarray, points: np.ndarray, smallest: float) -> tuple[np.ndarray, int]:

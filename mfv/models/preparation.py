@@ -24,17 +24,24 @@ TOLERANCE = 1e-3  # of the output's spread: what folding may change by rounding
 logger = logging.getLogger("mfv")
 
 
-def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
+def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True) -> TargetModel:
     """Return a copy to work with: the same function, with batch norms folded and linear layers row by row.
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
     it can take over, and convolutions with their rectifiers run as a chain (`ConvolutionChain`). A convolution then
-    gives what the batch norm, or the chain's end, gave: what a layer in `keep` would notice stays as it is.
+    gives what the batch norm, or the chain's end, gave: where a layer in `keep` would notice, it stays as it is.
     TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone.
+
+    Args:
+        model: the network; it stays as it is.
+        keep: layers that are to give, or be given, what they are in the network.
+        folded: whether batch norms are folded.
+
     """
-    kept = _modules_of(model, keep)
+    layers = _known(model, keep)
+    kept = {layer.removesuffix(INPUT_SUFFIX) for layer in layers}
     prepared = copy.deepcopy(model)
-    norms = [pair for pair in foldable(prepared.network) if not noticed(pair, kept)]
+    norms = [pair for pair in foldable(prepared.network) if folded and not changes(pair, layers)]
     for before, *_, norm in norms:
         fold(prepared.network, before, norm)
     padded = {name: module for name, module in prepared.network.named_modules() if is_same_depthwise(module)}
@@ -51,14 +58,15 @@ def prepare(model: TargetModel, keep: Iterable[str] = ()) -> TargetModel:
     return prepared
 
 
-def unfolded(model: TargetModel, keeps: Iterable[Iterable[str]]) -> list[tuple[str, ...]]:
-    """Return, for each `keep`, the names of the batch norms that `prepare` does not fold for it.
+def folds_as_without(model: TargetModel, layers: Iterable[str], keep: Iterable[str]) -> list[bool]:
+    """Say for each layer whether, kept beside those in `keep`, it leaves as many batch norms folded as they alone do.
 
-    A folded norm rounds otherwise; chains do not. So for layers of the same unfolded norms together the network gives,
-    to the bit, what it gives for each alone.
+    A folded norm rounds otherwise; chains do not. So together with other such layers the network gives, to the bit,
+    what it gives for each of them.
     """
-    pairs, kept = foldable(model.network), [_modules_of(model, keep) for keep in keeps]
-    return [tuple(pair[-1] for pair in pairs if noticed(pair, modules)) for modules in kept]
+    others = _known(model, keep)
+    pairs = [pair for pair in foldable(model.network) if not changes(pair, others)]
+    return [not any(changes(pair, _known(model, [layer])) for pair in pairs) for layer in layers]
 
 
 def foldable(network: nn.Module) -> list[tuple[str, ...]]:
@@ -72,9 +80,31 @@ def chainable(network: nn.Module) -> list[tuple[str, ...]]:
 
 
 def noticed(pair: tuple[str, ...], kept: Collection[str]) -> bool:
-    """Say whether joining two modules changes what a layer gives or takes: one of them, or one that holds one only."""
-    within = ([f"{name}.".startswith(f"{layer}.") for name in pair] for layer in kept)
+    """Say whether joining two modules changes what a module gives or takes: one of them, or one that holds one only."""
+    within = ([is_within(name, layer) for name in pair] for layer in kept)
     return bool(set(kept) & set(pair)) or any(any(inside) and not all(inside) for inside in within)
+
+
+def changes(pair: tuple[str, ...], layers: Iterable[str]) -> bool:
+    """Say whether folding a norm changes what a layer gives ("name"), or is given ("name:in").
+
+    The convolution then gives what the norm gives: all between them is changed, and of what the norm is made of
+    nothing is left.
+    """
+    convolution, *between, norm = pair
+    for layer in layers:
+        name = layer.removesuffix(INPUT_SUFFIX)
+        begins, ends = is_within(convolution, name), is_within(norm, name)
+        meets = begins or ends or any(is_within(module, name) for module in between)
+        same = begins if layer.endswith(INPUT_SUFFIX) else ends
+        if (meets and not same) or (name != norm and is_within(name, norm)):
+            return True
+    return False
+
+
+def is_within(module: str, layer: str) -> bool:
+    """Say whether a module is a layer or part of it, by their names."""
+    return f"{module}.".startswith(f"{layer}.")
 
 
 def fold(network: nn.Module, convolution: str, norm: str) -> None:
@@ -116,9 +146,9 @@ def same_function(one: TargetModel, other: TargetModel) -> bool:
     return bool((given - expected).abs().max() <= TOLERANCE * spread.clamp_min(1e-12))
 
 
-def _modules_of(model: TargetModel, layers: Iterable[str]) -> set[str]:
-    """Return the names of the modules whose output, or input, the layers are."""
-    return {model.canonical(layer).removesuffix(INPUT_SUFFIX) for layer in layers if layer not in (OUTPUT, PROB)}
+def _known(model: TargetModel, layers: Iterable[str]) -> set[str]:
+    """Return the layers' own names, without those of the output."""
+    return {model.canonical(layer) for layer in layers if layer not in (OUTPUT, PROB)}
 
 
 def _is_norm_of(convolution: nn.Module, norm: nn.Module) -> bool:

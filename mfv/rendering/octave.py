@@ -50,6 +50,8 @@ class Octave:
             raise MfvError(f"an octave has {self.iterations} iterations; it needs at least 1")
         if self.scale < 1:
             raise MfvError(f"an octave's scale is {self.scale}; the canvas cannot be smaller than the input: use ≥ 1")
+        if not isinstance(self.step, int | float | Schedule):
+            raise MfvError(f"an octave's step is {self.step!r}; it is a number of grey levels, or a schedule")
         object.__setattr__(self, "regularizers", tuple(self.regularizers))
 
     def canvas_size(self, input_size: int) -> int:

@@ -20,7 +20,7 @@ from mfv.activations.values import as_codes
 from mfv.config import register
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
 from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.bench import Bench, Row, timed
 from mfv.discovery.embedding import tsne_map
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
 
 CODES = (5000, 1280)  # images, numbers each

@@ -10,7 +10,7 @@ import sys
 from benchmarks.bench import ROOT, TURN, Bench, Row, repeated, timed
 from benchmarks.clustering import clustered
 from benchmarks.step import Loop, bare_gradient, thinned
-from mfv.discovery.kmeans import kmeans
+from mfv.discovery.partition import kmeans
 from mfv.memory import peak_memory
 
 
