@@ -100,7 +100,9 @@ def _check(settings: dict[str, Any]) -> None:
 def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment, dict[str, list[Unit]]]:
     """Return what is asked of the units, and the units of each layer."""
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
-    # is answered while Lightning, scikit-learn and FAISS are not there yet.
+    # is answered while PyTorch or Lightning are not there yet.
+    discovery = _make(config.discovery, "discovery")
+
     from mfv.models.units import resolve_units
 
     model = _make(config.model, "model")
@@ -119,7 +121,7 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         model,
         source,
         facets=config.facets,
-        discovery=_make(config.discovery, "discovery"),
+        discovery=discovery,
         recipe=_make(config.render, "render"),
         selection=Selection(config.select.by, config.select.count),
         refinement=Refinement(config.refine.merge, config.refine.smallest),

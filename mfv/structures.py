@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from mfv.errors import MfvError
+
+if TYPE_CHECKING:  # it is loaded when a record with tensors is written or read
+    from torch import Tensor
 
 SCHEMA = 1  # of facets.json
 JUDGED = ("fidelity", "judge_nearest", "judge_probability", "judge_class")  # a facet's, where a run has a judge
@@ -197,6 +197,9 @@ class FacetSet:
 
     def save(self, directory: str | Path) -> None:
         """Write facets.json and facets.safetensors; each replaces its older version in one move."""
+        import torch
+        from safetensors.torch import save_file
+
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {
@@ -223,6 +226,8 @@ class FacetSet:
             MfvError: the directory holds no facets.json.
 
         """
+        from safetensors.torch import load_file
+
         directory = Path(directory)
         if not (directory / "facets.json").is_file():
             raise MfvError(f"{directory} holds no facets.json: give the folder of a run, as outputs/<date>/<time>")

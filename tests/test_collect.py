@@ -125,6 +125,15 @@ def test_a_mistake_in_a_started_process_is_one_message(model: TargetModel, folde
         )
 
 
+def test_what_the_machine_lacks_is_named(model: TargetModel, folder: Path) -> None:
+    with pytest.raises(
+        MfvError, match=r"machine\.accelerator=gpux with machine\.devices=1: .*; auto takes what there is"
+    ):
+        collect_layers(model, [Wanted(LAYER)], FolderImages(folder), folder.parent / "store", accelerator="gpux")
+    with pytest.raises(MfvError, match=r"machine\.workers is -1; it is a number of processes that decode"):
+        collect_layers(model, [Wanted(LAYER)], FolderImages(folder), folder.parent / "store", workers=-1)
+
+
 def test_a_shard_of_unreadable_images_is_as_wide_as_the_others(
     model: TargetModel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

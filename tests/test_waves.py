@@ -95,12 +95,15 @@ def test_units_together_are_units_alone(
 def test_units_on_two_processes_are_units_on_one(
     model: TargetModel, subjects: list[UnitSubject], threads_of: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    plan, starts = recipe(Pixels(), 2), [starts_of(subject) for subject in subjects]
-    parts = [bound_part(plan, subject, len(own)) for subject, own in zip(subjects, starts, strict=True)]
+    """Five facets: one process has three of them, the other two."""
+    plan, chosen = recipe(Pixels(), 2), subjects[::2]
+    starts = [starts_of(subject) for subject in chosen]
+    parts = [bound_part(plan, subject, len(own)) for subject, own in zip(chosen, starts, strict=True)]
     with threads_of(2):
         one = render_units(model, parts, starts, progress=False, accelerator="cpu")
     two = render_units(model, parts, starts, progress=False, accelerator="cpu", devices=2)
     for here, there in zip(one, two, strict=True):
+        print(f"two processes against one: max difference {(here.images - there.images).abs().max().item():.1e}")
         assert torch.allclose(here.images, there.images, atol=1e-4)
         assert torch.allclose(here.curves, there.curves, atol=1e-3)
 

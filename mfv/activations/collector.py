@@ -21,7 +21,7 @@ from mfv.activations.values import as_codes, interior_values, unit_values
 from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share, processors
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
-from mfv.errors import MfvError
+from mfv.errors import MfvError, check_count
 from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import folds_as_without, prepare
@@ -262,9 +262,8 @@ def loader_workers(workers: int | str, accelerator: str) -> int:
     if workers == AUTO:
         on_cpu = accelerator == "cpu" or not torch.accelerator.is_available()
         return 0 if on_cpu else min(MOST_WORKERS, processors())
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
-        raise MfvError(f"machine.workers is {workers!r}; it is a number of processes, 0 or more, or {AUTO}")
-    return workers
+    check_count("machine.workers", workers, 0, "processes that decode images", AUTO)
+    return int(workers)
 
 
 def collect_layers(

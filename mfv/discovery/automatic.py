@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-from sklearn.cluster import HDBSCAN
 
 from mfv.discovery.checks import prepared
 from mfv.discovery.embedding import MOST, tsne_map
@@ -34,6 +33,8 @@ def facet_count(codes: np.ndarray, seed: int = 0, unit_length: bool = True) -> i
         MfvError: the codes cannot be clustered.
 
     """
+    from sklearn.cluster import HDBSCAN
+
     if len(codes) > MOST:
         logger.info("the number of facets is found on %d images drawn from %d", MOST, len(codes))
         codes = codes[np.sort(np.random.default_rng(seed).choice(len(codes), MOST, replace=False))]

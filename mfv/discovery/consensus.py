@@ -34,6 +34,7 @@ class ConsensusTSNE(TSNEKMeans):
     maps: int = 8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.maps < 2:
             raise MfvError(f"discovery.maps is {self.maps}; a consensus takes at least 2")
 

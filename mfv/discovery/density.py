@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import HDBSCAN
 
 from mfv.discovery.checks import prepared
 from mfv.discovery.clusters import numbered_by_size
-from mfv.discovery.embedding import tsne_map
+from mfv.discovery.embedding import check_tsne, tsne_map
 from mfv.discovery.partition import KMeansResult
 from mfv.discovery.pca import principal_components
-from mfv.errors import MfvError
+from mfv.errors import MfvError, check_count
 from mfv.structures import Clustering
 
 
@@ -38,6 +37,8 @@ class HDBSCANMap:
     threads: int | None = 1
 
     def __post_init__(self) -> None:
+        check_tsne(self.perplexity)
+        check_count("discovery.components", self.components, 1, "principal components")
         if not 0 < self.smallest < 1:
             raise MfvError(f"discovery.smallest is {self.smallest}; it is a share of the images, between 0 and 1")
 
@@ -68,6 +69,8 @@ class HDBSCANMap:
 
     def dense(self, coordinates: np.ndarray) -> np.ndarray:
         """Return the dense place of each point (n,), −1 where it is in none."""
+        from sklearn.cluster import HDBSCAN
+
         least = min(len(coordinates), max(5, round(self.smallest * len(coordinates))))
         if len(coordinates) < 2 * least:
             return np.zeros(len(coordinates), dtype=np.int64)

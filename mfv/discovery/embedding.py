@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from mfv.discovery.pca import principal_components
@@ -52,13 +51,7 @@ def tsne_map(
             None takes all.
 
     """
-    if init not in ("pca", "random"):
-        raise MfvError(f"discovery.init is {init!r}; it is 'pca' or 'random'")
-    if iterations < 250 or perplexity <= 0:
-        raise MfvError(
-            f"t-SNE got iterations={iterations} and perplexity={perplexity:g}; "
-            f"give at least 250 iterations and a positive perplexity"
-        )
+    check_tsne(perplexity, iterations, init)
     count = len(points)
     spread = float(np.abs(points - points[0]).max()) if count else 0.0
     if count < LEAST or spread == 0:
@@ -81,6 +74,17 @@ def tsne_map(
     return Embedding(coordinates.astype(np.float32), "tsne", float(perplexity), divergence)
 
 
+def check_tsne(perplexity: float, iterations: int = 1000, init: str = "random") -> None:
+    """Raise `MfvError` for settings that t-SNE cannot have."""
+    if init not in ("pca", "random"):
+        raise MfvError(f"discovery.init is {init!r}; it is 'pca' or 'random'")
+    if iterations < 250 or perplexity <= 0:
+        raise MfvError(
+            f"t-SNE got iterations={iterations} and perplexity={perplexity:g}; "
+            f"give at least 250 iterations and a positive perplexity"
+        )
+
+
 def _has_opentsne() -> bool:
     return importlib.util.find_spec("openTSNE") is not None
 
@@ -89,6 +93,8 @@ def by_scikit_learn(
     points: np.ndarray, seed: int, perplexity: float, iterations: int, init: str
 ) -> tuple[np.ndarray, float]:
     """Return scikit-learn's map (n, 2) by Barnes and Hut's trees, and its divergence."""
+    from sklearn.manifold import TSNE
+
     method = TSNE(2, perplexity=perplexity, max_iter=iterations, init=init, random_state=seed % 2**32)
     return method.fit_transform(points), float(method.kl_divergence_)
 
@@ -116,9 +122,14 @@ def pca_map(points: np.ndarray) -> Embedding:
 
 def display_map(points: np.ndarray, kind: str, seed: int) -> Embedding:
     """Arrange the points for the eye, by "tsne" or "pca"; more than 10,000 always by PCA."""
-    if kind not in ("tsne", "pca"):
-        raise MfvError(f"discovery.map is {kind!r}; it is 'tsne' or 'pca'")
+    check_map(kind)
     if kind == "tsne" and len(points) > MOST:
         logger.info("the map is made by PCA: %d images are too many for t-SNE", len(points))
         kind = "pca"
     return tsne_map(points, seed, init="pca") if kind == "tsne" else pca_map(points)
+
+
+def check_map(kind: str) -> None:
+    """Raise `MfvError` where there is no such kind of map."""
+    if kind not in ("tsne", "pca"):
+        raise MfvError(f"discovery.map is {kind!r}; it is 'tsne' or 'pca'")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from sklearn.cluster import kmeans_plusplus
 
 from mfv.discovery.checks import to_unit_length
 from mfv.discovery.faiss_library import load_faiss, pick_device
@@ -66,6 +65,8 @@ def kmeans(
         raise MfvError(f"k-means takes finite points (n, d), not {points.dtype} {points.shape} with NaN or infinity")
     if not 1 <= clusters <= len(points):
         raise MfvError(f"k-means cannot make {clusters} clusters of {len(points)} points: ask for fewer")
+    from sklearn.cluster import kmeans_plusplus
+
     faiss = load_faiss()
     place = pick_device(faiss, device, points.size * clusters)
     working = points.copy() if spherical else _standardized(points)

@@ -1,7 +1,6 @@
 """Principal components of codes."""
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 MANY = 5000  # rows from which the covariance's eigenvectors are taken, if they are also twice the columns
 
@@ -12,6 +11,8 @@ def principal_components(codes: np.ndarray, count: int) -> np.ndarray:
     Not whitened. Each direction points to where its largest loading is positive. There are at most
     min(n, d) of them, so of fewer images or numbers come fewer columns.
     """
+    from sklearn.decomposition import PCA
+
     codes = np.asarray(codes, dtype=np.float32)
     centred = codes - codes.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = float(np.abs(centred).max(initial=0)) or 1.0  # of the fit, in which squares must not overflow

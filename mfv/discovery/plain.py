@@ -7,9 +7,10 @@ import numpy as np
 
 from mfv.discovery.checks import prepared
 from mfv.discovery.clusters import numbered_by_size
-from mfv.discovery.embedding import display_map
+from mfv.discovery.embedding import check_map, display_map
 from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
+from mfv.errors import check_count
 from mfv.structures import Clustering
 
 SEEN_BY_MAP = 50  # principal components of raw codes that the map is made of
@@ -37,6 +38,11 @@ class PCAKMeans:
     device: str = "auto"
     spherical: bool = False
 
+    def __post_init__(self) -> None:
+        check_map(self.map)
+        check_count("discovery.components", self.components, 1, "principal components")
+        check_count("discovery.tries", self.tries, 1, "k-means++ starts")
+
     def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
         """Find `facets` clusters among the codes (n, d); `MfvError` where that cannot be."""
         points = principal_components(prepared(codes, facets, self.unit_length), self.components)
@@ -63,6 +69,10 @@ class KMeans:
     unit_length: bool = True
     device: str = "auto"
     spherical: bool = False
+
+    def __post_init__(self) -> None:
+        check_map(self.map)
+        check_count("discovery.tries", self.tries, 1, "k-means++ starts")
 
     def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
         """Find `facets` clusters among the codes (n, d); `MfvError` where that cannot be."""

@@ -6,9 +6,10 @@ import numpy as np
 
 from mfv.discovery.checks import prepared
 from mfv.discovery.clusters import numbered_by_size
-from mfv.discovery.embedding import tsne_map
+from mfv.discovery.embedding import check_tsne, tsne_map
 from mfv.discovery.partition import kmeans
 from mfv.discovery.pca import principal_components
+from mfv.errors import check_count
 from mfv.structures import Clustering
 
 
@@ -38,6 +39,11 @@ class TSNEKMeans:
     unit_length: bool = True
     threads: int | None = 1
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_tsne(self.perplexity, self.iterations, self.init)
+        check_count("discovery.components", self.components, 1, "principal components")
+        check_count("discovery.tries", self.tries, 1, "k-means++ starts")
 
     def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
         """Find `facets` clusters among the codes (n, d); `MfvError` where that cannot be."""

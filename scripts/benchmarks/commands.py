@@ -22,6 +22,7 @@ def command(bench: Bench) -> list[Row]:
         "a mistake": ["facet=4"],
         "an unknown preset": ["render=fst"],
         "facets=0": ["facets=0"],
+        "a value that cannot be": ["select.by=some"],
         "an unknown folder": ["data=folder", "data.root=/no/such/folder"],
         "an unknown layer": ["layer=nope"],
         "an unknown unit": ["layer=classifier.1", "unit=nosuch"],
