@@ -55,10 +55,13 @@ def extraction(bench: Bench) -> list[Row]:
             collect_layers(bench.model, [Wanted(layer) for layer in layers], source, folder, progress=False)
 
     layers = blocks(bench.model.network)
+    convolutions = [name for name, part in bench.model.network.named_modules() if isinstance(part, nn.Conv2d)]
 
     actions = {
         "collect": lambda: collecting(bench.layer),
         f"collect, {len(layers)} layers in one pass": lambda: collecting(*layers),
+        "collect, one convolution": lambda: collecting(convolutions[-1]),
+        f"collect, all {len(convolutions)} convolutions in one or two passes": lambda: collecting(*convolutions),
         "decoding": decode,
         "forward pass, prepared": forward,
         "forward pass of the network as it is given": whole,
