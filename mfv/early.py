@@ -5,7 +5,7 @@ from typing import Any
 
 from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
-from mfv.errors import MfvError, check_count
+from mfv.errors import MfvError, check_count, check_intervals
 from mfv.machine import Machine
 from mfv.models.choice import layer_names
 from mfv.models.known import known_network
@@ -21,8 +21,7 @@ def check_early(settings: Mapping[str, Any]) -> None:
     """Raise `MfvError` for a resolved configuration that cannot be: what costs nothing to find out."""
     check_count("facets", settings["facets"], 1, "facets", "auto")
     check_count("exemplars", settings["exemplars"], 1, "images that a mean image is made of (the paper: 15)")
-    check_count("snapshot_every", settings["snapshot_every"], 0, "steps between images that are kept (0: none)")
-    check_count("checkpoint_every", settings["checkpoint_every"], 1, "steps between checkpoints")
+    check_intervals(settings["snapshot_every"], settings["checkpoint_every"])
     Selection(**settings["select"])
     Refinement(**settings["refine"])
     Machine(**settings["machine"])

@@ -46,3 +46,9 @@ def check_count(name: str, value: Any, least: int, meaning: str, word: str | Non
     if not (whole and value >= least) and (word is None or value != word):
         other = f", or {word}" if word else ""
         raise MfvError(f"{name} is {value!r}; it is a number of {meaning}, at least {least}{other}")
+
+
+def check_intervals(snapshot_every: Any, checkpoint_every: Any) -> None:
+    """Raise `MfvError` where a rendering cannot keep snapshots or checkpoints each so many steps."""
+    check_count("snapshot_every", snapshot_every, 0, "steps between images that are kept (0: none)")
+    check_count("checkpoint_every", checkpoint_every, 1, "steps between checkpoints")

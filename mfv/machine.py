@@ -47,7 +47,7 @@ class Machine:
         check_count("machine.num_nodes", self.num_nodes, 1, "machines")
         check_count("machine.workers", self.workers, 0, "processes that decode images", AUTO)
         check_count("machine.batch_size", self.batch_size, 1, "images")
-        assert self.acceleration  # says what it cannot be
+        Acceleration(self.precision, self.compile)  # says what it cannot be
 
     @property
     def acceleration(self) -> Acceleration:

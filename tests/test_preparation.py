@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mfv.errors import MfvError
-from mfv.models.preparation import foldable, folds_as_without, prepare
+from mfv.models.preparation import foldable, leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
@@ -167,7 +167,7 @@ def test_layers_take_one_pass_or_two(name: str, layers: str, sizes: list[int]) -
     kinds = (nn.Conv2d, nn.Linear)
     named = [key for key, module in model.network.named_modules() if isinstance(module, kinds)]
     asked = map(model.before_activation, whole_blocks(model) if layers == "blocks" else named)
-    folded = folds_as_without(model, asked, [model.code_layer, model.anchor_layer])
+    folded = leaves_norms_folded(model, asked, [model.code_layer, model.anchor_layer])
     assert sorted(Counter(folded).values()) == sizes
 
 

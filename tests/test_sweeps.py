@@ -22,8 +22,7 @@ def test_a_sweep_is_the_same_wherever_its_jobs_run(launch: str, tmp_path: Path) 
     pytest.importorskip(sweeps.LAUNCHERS[launch][0])
     command = [sys.executable, str(ROOT / "run.py"), "-m", *SMALL, f"launch={launch}", "unit=3,99999,4"]
     command += [f"hydra.sweep.dir={tmp_path}/sweep", f"store.root={tmp_path}/store", "machine.progress=false"]
-    # Given again, what is done is done, and what failed fails once more, whatever launches it.
-    for _ in range(2 if launch == "joblib" else 1):
+    for _ in range(2):  # given again, what is done is done, and what failed fails once more
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         output = done.stdout + done.stderr
         assert done.returncode == 1, output

@@ -24,7 +24,7 @@ from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, check_count
 from mfv.interruption import interruptible
 from mfv.models.fingerprint import network_fingerprint
-from mfv.models.preparation import folds_as_without, prepare
+from mfv.models.preparation import leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
 from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
@@ -282,9 +282,9 @@ def collect_layers(
     """Return the store of each layer's activations, beside that of the images' codes; what is stored is not read again.
 
     An image passes through the network once for all layers whose stores miss it. Those that a folded batch norm would
-    change (`mfv.models.preparation.folds_as_without`), as a convolution before one, take a second pass, in which none
-    is folded: so what is stored of a layer is the same whatever others are collected. The layers of a pass share one
-    store of the codes.
+    change (`mfv.models.preparation.leaves_norms_folded`), as a convolution before one, take a second pass, in which
+    none is folded: so what is stored of a layer is the same whatever others are collected. The layers of a pass share
+    one store of the codes.
 
     Args:
         model: the network.
@@ -314,7 +314,7 @@ def collect_layers(
         "images": source.fingerprint,
         "transform": preprocess.description,
     }
-    folded = folds_as_without(model, [wanted.layer for wanted in layers], [model.code_layer, model.anchor_layer])
+    folded = leaves_norms_folded(model, [wanted.layer for wanted in layers], [model.code_layer, model.anchor_layer])
     stores = distributed.after_first(lambda: _opened(Path(root), layers, folded, common, len(source)))
     with ExitStack() as turns:
         for directory in sorted({store.directory for store in stores}):  # all runs in the same order

@@ -58,7 +58,7 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
     return prepared
 
 
-def folds_as_without(model: TargetModel, layers: Iterable[str], keep: Iterable[str]) -> list[bool]:
+def leaves_norms_folded(model: TargetModel, layers: Iterable[str], keep: Iterable[str]) -> list[bool]:
     """Say for each layer whether, kept beside those in `keep`, it leaves as many batch norms folded as they alone do.
 
     A folded norm rounds otherwise; chains do not. So together with other such layers the network gives, to the bit,

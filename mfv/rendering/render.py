@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from mfv import distributed
-from mfv.errors import MfvError, check_count
+from mfv.errors import MfvError, check_intervals
 from mfv.interruption import interruptible
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
@@ -104,8 +104,7 @@ def render_units(
                 snapshot_every=snapshot_every, checkpoint_every=checkpoint_every, progress=progress,
                 acceleration=acceleration,
             )  # fmt: skip
-    check_count("snapshot_every", snapshot_every, 0, "steps between images that are kept (0: none)")
-    check_count("checkpoint_every", checkpoint_every, 1, "steps between checkpoints")
+    check_intervals(snapshot_every, checkpoint_every)
     directory = Path(directory)
     result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
     directory.mkdir(parents=True, exist_ok=True)
