@@ -42,6 +42,7 @@ class MachineConfig:
     progress: Any = MISSING  # true, false, or "auto"
     precision: str = MISSING
     compile: bool = MISSING
+    graph: bool = MISSING
 
 
 @dataclass

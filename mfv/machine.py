@@ -27,6 +27,7 @@ class Machine:
         progress: whether to show bars.
         precision: of the network's passes while rendering: float32, bfloat16 or float16 (`Acceleration`).
         compile: whether to try `torch.compile` on them.
+        graph: whether to try CUDA graphs of them, on a CUDA device.
 
     Raises:
         MfvError: a number is too small, or the precision unknown.
@@ -41,18 +42,19 @@ class Machine:
     progress: bool = True
     precision: str = "float32"
     compile: bool = False
+    graph: bool = True
 
     def __post_init__(self) -> None:
         check_count("machine.devices", self.devices, 1, "processes on a machine, one for each device", AUTO)
         check_count("machine.num_nodes", self.num_nodes, 1, "machines")
         check_count("machine.workers", self.workers, 0, "processes that decode images", AUTO)
         check_count("machine.batch_size", self.batch_size, 1, "images")
-        Acceleration(self.precision, self.compile)  # says what it cannot be
+        Acceleration(self.precision, self.compile, self.graph)  # says what it cannot be
 
     @property
     def acceleration(self) -> Acceleration:
         """What may make the network's passes faster."""
-        return Acceleration(self.precision, self.compile)
+        return Acceleration(self.precision, self.compile, self.graph)
 
     @property
     def processes(self) -> int:

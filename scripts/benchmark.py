@@ -3,12 +3,12 @@
     python scripts/benchmark.py                       # all parts, on the photographs that ship with it
     python scripts/benchmark.py step peers --on data=folder data.root=/photos unit=498 --out outputs/benchmark
 
-step: a step of every preset against the bare gradient. layer: many units' facets in one batch against one
-unit's. peers: other programs, in an environment of their own
-that this script makes (they need the package registry). recognize: the same, until a second network recognizes
-the pictures. extract: collecting against decoding and the forward pass. discover: FAISS and PCA against
-scikit-learn. growth: with facets, image size and codes, and peak memory. command: --help, mistakes and the
-default run. Prints one table; writes benchmark.md and benchmark.json.
+step: a step of every preset against the bare gradient. layer: many units' facets in one batch against one unit's.
+peers: other programs, in an environment of their own that this script makes (they need the package registry).
+recognize: the same, until a second network recognizes the pictures. extract: collecting against decoding and the
+forward pass. discover: FAISS and PCA against scikit-learn. growth: with facets, image size and codes, and peak memory.
+command: --help, mistakes and the default run. device: a step on a GPU, where there is one. Prints one table; writes
+benchmark.md and benchmark.json.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from benchmarks.bench import Bench, Row, make_bench
 from benchmarks.clustering import discovery
 from benchmarks.collecting import extraction
 from benchmarks.commands import command
+from benchmarks.device import device
 from benchmarks.growth import growth, only
 from benchmarks.layer import layer
 from benchmarks.programs import peers, recognition
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "growth": growth,
     "layer": layer,
     "command": command,
+    "device": device,
 }
 
 
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         commands.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if "device" in options.parts and not torch.accelerator.is_available():
+        commands.error("device: this machine has no GPU that PyTorch sees")
     if options.threads:
         torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -65,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(only(bench, kind, int(count), int(width))))
         return 0
     rows: list[Row] = []
-    for part in options.parts or PARTS:
+    everything = [part for part in PARTS if part != "device" or torch.accelerator.is_available()]
+    for part in options.parts or everything:
         print(f"{part} …", file=sys.stderr, flush=True)
         for row in PARTS[part](bench):
             rows.append(row)
@@ -105,6 +110,7 @@ def save(options: argparse.Namespace, rows: Sequence[Row]) -> None:
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
     document = {"machine": machine, "rows": [asdict(row) for row in rows]}
     (options.out / "benchmark.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

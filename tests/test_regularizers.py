@@ -404,7 +404,7 @@ def test_patches_are_replaced_by_the_nearest(size: int, stride: int) -> None:
         windows = F.unfold(images(5, 24, seed=3), size).transpose(1, 2).reshape(-1, 3 * size**2)
         assert (windows - patch).abs().amax(1).min() == 0
     image = images(1, 20, seed=6)
-    found, known = database.explained(image, 0, stride)
+    found, known = database.explained(image, torch.tensor([0]), stride)
     expected = brute_force(image[0].numpy(), database.patches[0].numpy(), size, stride)
     assert np.array_equal(known[0, 0].numpy(), ~np.isnan(expected[0]))
     inside = ~np.isnan(expected)

@@ -30,7 +30,7 @@ from mfv.processes import one_message, stage_trainer, taking_turns
 from mfv.progress import StageBar, quiet_lightning
 
 AUTO = "auto"
-MOST_WORKERS = 8
+MOST_WORKERS = 16  # for each device
 
 logger = logging.getLogger("mfv")
 
@@ -254,14 +254,16 @@ def answers(model: TargetModel, layer: str) -> bool:
     return True
 
 
-def loader_workers(workers: int | str, accelerator: str) -> int:
-    """Return how many processes decode.
+def loader_workers(workers: int | str, accelerator: str, devices: int | str = 1) -> int:
+    """Return how many processes decode for one of the `devices` on this machine.
 
     On a CPU decoding and the forward pass share the processors: another process would not add any.
     """
     if workers == AUTO:
-        on_cpu = accelerator == "cpu" or not torch.accelerator.is_available()
-        return 0 if on_cpu else min(MOST_WORKERS, processors())
+        if accelerator == "cpu" or not torch.accelerator.is_available():
+            return 0
+        sharing = torch.accelerator.device_count() if devices == AUTO else int(devices)
+        return max(1, min(MOST_WORKERS, processors() // sharing))
     check_count("machine.workers", workers, 0, "processes that decode images", AUTO)
     return int(workers)
 
@@ -294,7 +296,7 @@ def collect_layers(
             weights, the layer, the images and how they are prepared.
         batch_size: images per forward pass; the maps of all layers are held at once.
         workers: processes that decode; 0 decodes in this one, by as many threads as there are processors.
-            "auto" is 0 where the network computes on the CPU too, else up to eight.
+            "auto" is 0 where the network computes on the CPU too, else a device's share of the processors, up to 16.
         accelerator: as Lightning's Trainer takes it.
         devices: processes on this machine, one per device; the shards are spread over them.
         num_nodes: machines, which share the folder.
@@ -333,7 +335,12 @@ def collect_layers(
                 model, keep=[*asked, model.code_layer, *([middle] if middle else [])], folded=filled.folded
             )
             collector = Collector(
-                prepared, filled, Images(source, preprocess), middle, batch_size, loader_workers(workers, accelerator)
+                prepared,
+                filled,
+                Images(source, preprocess),
+                middle,
+                batch_size,
+                loader_workers(workers, accelerator, devices),
             )
             missing = sum(map(len, collector.missing.values()))
             bars = [StageBar("collect", missing, "images")] if progress else []

@@ -64,11 +64,14 @@ class Judge:
         """Look at images, framed by `frames`."""
         codes, probabilities = [], []
         for batch in frames(images, self.size).split(BATCH):
-            pixels = batch.to(self.model.mean.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+            shown = batch.to(self.model.mean.device)
+            if shown.device.type != "cpu":  # always as many: for another batch a GPU's libraries prepare anew
+                shown = torch.cat([shown, shown[-1:].expand(BATCH - len(shown), *shown.shape[1:])])
+            pixels = shown.float().div_(255).contiguous(memory_format=torch.channels_last)
             activations = self.model.activations(pixels, [self.model.code_layer, OUTPUT])
-            codes.append(as_codes(activations[self.model.code_layer]).float().cpu())
+            codes.append(as_codes(activations[self.model.code_layer])[: len(batch)].float().cpu())
             if activations[OUTPUT].ndim == 2:
-                probabilities.append(activations[OUTPUT].float().softmax(1).cpu())
+                probabilities.append(activations[OUTPUT][: len(batch)].float().softmax(1).cpu())
         if not codes:
             raise MfvError(f"{self.name} was given no image to judge")
         return Reading(torch.cat(codes), torch.cat(probabilities) if probabilities else None)

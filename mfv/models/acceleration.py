@@ -14,13 +14,15 @@ class Acceleration:
     Attributes:
         precision: of convolutions and matrix products: float32, bfloat16 or float16 (autocast). The images
             themselves, what is asked of the network and all regularizers stay float32.
-        compile: whether to let `torch.compile` fuse the network's operations, on CUDA into one graph. Compiling
-            takes from seconds to a minute.
+        compile: whether to let `torch.compile` fuse the network's operations. Compiling takes from seconds to a minute.
+        graph: whether to replay a pass as a CUDA graph, on a CUDA device: it takes less than a second to record, and
+            saves the launches of a few images' pass.
 
     """
 
     precision: str = "float32"
     compile: bool = False
+    graph: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

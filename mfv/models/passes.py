@@ -1,4 +1,4 @@
-"""Passes in half precision, and compiled ones: tried out first, and left where they do not pay."""
+"""Passes in half precision, compiled, and as CUDA graphs: tried out first, and left where they do not pay."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from mfv.activations.hooks import capture
 from mfv.models.acceleration import Acceleration
+from mfv.models.graphs import Pass, graphed
 from mfv.models.naming import OUTPUT, PROB
 from mfv.models.target import TargetModel
-
-Pass = Callable[[Tensor], dict[str, Tensor]]  # from pixels (n, 3, S, S) in [0, 1] to each layer's activation
 
 GAIN = 1.05  # by how much it must be faster
 ALIKE = 0.9  # the least cosine between its gradient and the plain pass's
@@ -43,14 +42,35 @@ def fastest_pass(model: TargetModel, layers: Sequence[str], pixels: Tensor, acce
         acceleration: what to try. What it makes no faster, changes too much or cannot do is left, and the log says why.
 
     """
-    plain = best = plain_pass(model, layers)
+    plain = base = best = plain_pass(model, layers)
+    if acceleration.graph and pixels.device.type == "cuda":
+        best = _better("graph", lambda: graphed(plain, pixels), plain, pixels)
+    recorded = best is not plain
+
+    def replayed(run: Pass) -> Pass:
+        return graphed(run, pixels) if recorded else run
+
     dtype = getattr(torch, acceleration.precision)
+    half = in_half_precision(plain, dtype)
     if dtype is not torch.float32:
-        best = _better(acceleration.precision, in_half_precision(plain, dtype), plain, pixels)
+        before, best = best, _better(acceleration.precision, lambda: replayed(half), best, pixels)
+        base = plain if best is before else half
     if acceleration.compile:
         fused = compiled(model, layers)
-        best = _better("compile", fused if best is plain else in_half_precision(fused, dtype), best, pixels)
+        whole = fused if base is plain else in_half_precision(fused, dtype)
+        best = _better("compile", lambda: replayed(whole), best, pixels)
     return best
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Let cuDNN take kernels that sum in one order only: the same pass then gives the same gradient, to the bit."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def in_half_precision(plain: Pass, dtype: torch.dtype) -> Pass:
@@ -58,7 +78,7 @@ def in_half_precision(plain: Pass, dtype: torch.dtype) -> Pass:
     lift = LIFT if dtype is torch.float16 else 1.0
 
     def in_half_precision(pixels: Tensor) -> dict[str, Tensor]:
-        with torch.autocast(pixels.device.type, dtype):
+        with torch.autocast(pixels.device.type, dtype, cache_enabled=False):  # a cache would end with a recording
             found = plain(_GradientTimes.apply(pixels, 1 / lift))
         return {layer: _GradientTimes.apply(tensor, lift).float() for layer, tensor in found.items()}
 
@@ -68,8 +88,7 @@ def in_half_precision(plain: Pass, dtype: torch.dtype) -> Pass:
 def compiled(model: TargetModel, layers: Sequence[str]) -> Pass:
     """Return a pass that `torch.compile` has made; its first call compiles."""
     program = _Program(model, layers)
-    options: dict[str, Any] = {"mode": "reduce-overhead"} if model.mean.device.type == "cuda" else {}
-    fused = torch.compile(program, fullgraph=True, dynamic=False, **options)
+    fused = torch.compile(program, fullgraph=True, dynamic=False)
 
     def compiled(pixels: Tensor) -> dict[str, Tensor]:
         with program.recording():
@@ -112,9 +131,10 @@ class _GradientTimes(torch.autograd.Function):
         return gradients[0] * context.factor, None
 
 
-def _better(name: str, candidate: Pass, best: Pass, pixels: Tensor) -> Pass:
+def _better(name: str, make: Callable[[], Pass], best: Pass, pixels: Tensor) -> Pass:
     """Return the new pass where its gradient is as good and comes sooner, else the best so far."""
     try:
+        candidate = make()
         one, other = (gradient(run, pixels).flatten().double() for run in (best, candidate))
         alike = F.cosine_similarity(one, other, dim=0)
         if not alike >= ALIKE:  # or not a number

@@ -30,7 +30,8 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
     it can take over, and convolutions with their rectifiers run as a chain (`ConvolutionChain`). A convolution then
     gives what the batch norm, or the chain's end, gave: where a layer in `keep` would notice, it stays as it is.
-    TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone.
+    TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone: it is tried on
+    the CPU, as a GPU's convolutions round (TF32) by more than a fold may change.
 
     Args:
         model: the network; it stays as it is.
@@ -40,7 +41,9 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
     """
     layers = _known(model, keep)
     kept = {layer.removesuffix(INPUT_SUFFIX) for layer in layers}
-    prepared = copy.deepcopy(model)
+    device = model.mean.device
+    given = model if device.type == "cpu" else copy.deepcopy(model).cpu()
+    prepared = copy.deepcopy(given)
     norms = [pair for pair in foldable(prepared.network) if folded and not changes(pair, layers)]
     for before, *_, norm in norms:
         fold(prepared.network, before, norm)
@@ -49,13 +52,13 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
         replace(prepared.network, name, SameDepthwise(convolution))
     pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
     chain(prepared.network, pairs)
-    if (norms or padded or pairs) and not same_function(model, prepared):
-        prepared = copy.deepcopy(model)
+    if (norms or padded or pairs) and not same_function(given, prepared):
+        prepared = copy.deepcopy(given)
     for module in list(prepared.network.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Linear:
                 setattr(module, name, SteadyLinear(child))
-    return prepared
+    return prepared.to(device)
 
 
 def leaves_norms_folded(model: TargetModel, layers: Iterable[str], keep: Iterable[str]) -> list[bool]:
@@ -220,7 +223,8 @@ class SteadyLinear(nn.Linear):
 
     A matrix product sums in an order that follows from its shape, and optimization with rectifiers
     multiplies the last bit of a difference ten-thousandfold in a step. Here every product has the
-    same number of rows; the last one is filled up with zeros.
+    same number of rows; the last one is filled up with zeros. So on a CPU: on a GPU the convolutions themselves sum in
+    another order where the batch is another.
     """
 
     def __init__(self, linear: nn.Linear):
@@ -229,6 +233,8 @@ class SteadyLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return inputs·Wᵀ + b for inputs (n, d), or (n, …, d) image by image."""
+        if inputs.device.type != "cpu":
+            return super().forward(inputs)
         if inputs.ndim != 2:
             return torch.stack([super(SteadyLinear, self).forward(image) for image in inputs])
         missing = -len(inputs) % ROWS

@@ -53,6 +53,7 @@ class Objective(nn.Module):
     """
 
     layers: tuple[str, ...] = ()  # whose activations `forward` wants
+    between_layers = False  # whether `forward` takes gradients of one layer's activations with respect to another's
 
     def bind(self, subject: Subject) -> Objective:
         """Return the objective for this unit and its facets."""

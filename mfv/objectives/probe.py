@@ -28,6 +28,7 @@ class FacetProbe(Objective):
 
     """
 
+    between_layers = True
     probes: Tensor  # (k, d) of unit length
     index: int
     position: str | None

@@ -30,6 +30,7 @@ class TopicActivation(Objective):
 
     """
 
+    between_layers = True
     index: int
     position: str | None
     topics: Tensor  # (k, d): 1 for the codes of the facet's topic, else 0

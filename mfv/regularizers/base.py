@@ -38,6 +38,10 @@ class Moment(Protocol):
         """Return (n, count) standard normal numbers: each image's own."""
         ...
 
+    def seeds(self, key: str) -> list[int]:
+        """Return a seed for each image, of a generator of its own: without waiting for the device."""
+        ...
+
     def recall(self, key: str, channels: int) -> Tensor:
         """Return what `remember` kept of these pixels (n, channels, h, w): it moves with the jitter; zeros at first.
 

@@ -26,9 +26,10 @@ class GaussianNoise(Regularizer):
         """Return the images with noise, not clipped."""
         deviation = value_at(self.deviation, moment.iteration, moment.iterations) / 255
         # Each image's numbers come from a seed of its own: a table of them for all steps would be large.
-        seeds = (moment.uniform("noise", 2) * 2**24).long()
         noise = [
-            torch.randn(pixels.shape[1:], generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
-            for seed in (seeds[:, 0] * 2**24 + seeds[:, 1]).tolist()
+            torch.randn(
+                pixels.shape[1:], generator=torch.Generator(pixels.device).manual_seed(seed), device=pixels.device
+            )
+            for seed in moment.seeds("noise")
         ]
         return pixels + deviation * torch.stack(noise).to(pixels)

@@ -74,7 +74,7 @@ class PatchPrior(Regularizer):
         self.database.to(pixels.device)
         parts = []
         # One by one: each image has its own facet's patches, and a product's bits depend on its shape.
-        for image, facet in zip(pixels.split(1), moment.facets.tolist(), strict=True):
+        for image, facet in zip(pixels.split(1), moment.facets.split(1), strict=True):
             target, known = self.database.explained(image, facet, self.stride)
             parts.append(torch.cat([target, known.to(target)], 1))
         return torch.cat(parts)

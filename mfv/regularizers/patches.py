@@ -38,15 +38,17 @@ class PatchDatabase:
             for name in ("patches", "origin", "axes", "keys", "offsets"):
                 setattr(self, name, getattr(self, name).to(device))
 
-    def nearest(self, patches: Tensor, facet: int) -> Tensor:
-        """Return the facet's nearest patch for each of some patches (m, 3·size²)."""
+    def nearest(self, patches: Tensor, facet: Tensor) -> Tensor:
+        """Return the nearest patch of a facet (1,) for each of some patches (m, 3·size²)."""
+        # Not by an index in brackets, for which the host would wait.
+        offsets, keys, known = (of.index_select(0, facet)[0] for of in (self.offsets, self.keys, self.patches))
         queries = (patches - self.origin) @ self.axes
         # ‖q − k‖²/2 less ‖q‖²/2, which is the same for all
-        distances = self.offsets[facet] - queries @ self.keys[facet].T
-        return self.patches[facet][distances.argmin(1)]
+        distances = offsets - queries @ keys.T
+        return known[distances.argmin(1)]
 
-    def explained(self, image: Tensor, facet: int, stride: int) -> tuple[Tensor, Tensor]:
-        """Return an image (1, 3, h, w) put together from the facet's patches, and where (1, 1, h, w) there are any.
+    def explained(self, image: Tensor, facet: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        """Return an image (1, 3, h, w) put together from a facet's (1,) patches, and where (1, 1, h, w) there are any.
 
         Each of its patches, `stride` pixels apart, is replaced by the nearest; where they overlap, by their mean.
         """

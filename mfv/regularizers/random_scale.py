@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -35,8 +36,8 @@ class RandomScale(Regularizer):
             raise MfvError(f"a random scale has the factors {list(self._choices)}; they are above 0, from low to high")
 
     @property
-    def _choices(self) -> Sequence[float]:
-        return (self.smallest, self.largest) if self.factors is None else self.factors
+    def _choices(self) -> tuple[float, ...]:
+        return (self.smallest, self.largest) if self.factors is None else tuple(self.factors)
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the scaled images, bilinear."""
@@ -45,7 +46,13 @@ class RandomScale(Regularizer):
         if self.factors is None:
             factor = self.smallest + (self.largest - self.smallest) * draws
         else:
-            factor = torch.tensor(self.factors, device=draws.device)[(draws * len(self.factors)).long()]
+            factor = _on(draws.device, self._choices)[(draws * len(self.factors)).long()]
         tall, wide = height / factor, width / factor
         rows = window((height - tall) / 2, tall, height)
         return sampled(pixels, rows, window((width - wide) / 2, wide, width))
+
+
+@lru_cache(maxsize=8)
+def _on(device: torch.device, factors: tuple[float, ...]) -> Tensor:
+    """Return the factors on a device: sent there once, as every sending waits for it."""
+    return torch.tensor(factors, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfv.models.acceleration import Acceleration
-from mfv.models.passes import Pass, fastest_pass
+from mfv.models.passes import Pass, fastest_pass, repeatable
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.regularizers.base import Regularizer
@@ -20,6 +21,8 @@ from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.parts import Parts, UnitPart
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, spread, window_offsets
+
+logger = logging.getLogger("mfv")
 
 ALL = slice(None)
 AVERAGE = "average"  # where the memory keeps the mean of the last steps' images
@@ -90,8 +93,8 @@ class ActivationMaximizer(nn.Module):
         self.memory: dict[str, Tensor] = {}
         self._randomness = Randomness(seed, facets, recipe.steps)
         self._at_once: int | None = None  # images in a pass, once they are counted
-        self.acceleration = acceleration or Acceleration()
-        self._passes: dict[tuple[str, ...], Pass] = {}  # by layers
+        self.acceleration = self._possible(acceleration or Acceleration())
+        self._passes: dict[tuple[int, tuple[str, ...]], Pass] = {}  # by the batch's size and layers
 
     @property
     def recipe(self) -> Recipe:
@@ -109,8 +112,10 @@ class ActivationMaximizer(nn.Module):
             return
         batches = [self._moment(index, iteration, step, rows) for rows in self._batches()]
 
+        with repeatable():
+            gradient = joined([self._gradient(index, moment) for moment in batches])
         # Fused optimizers go through gradient and parameter side by side as they lie in memory, whatever their strides.
-        self.canvas.grad = joined([self._gradient(index, moment) for moment in batches]).contiguous()
+        self.canvas.grad = gradient.contiguous()
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.step_size(step)
         optimizer.step()
@@ -242,20 +247,30 @@ class ActivationMaximizer(nn.Module):
 
     # --- the network's passes ---------------------------------------------------------------------
 
+    def _possible(self, asked: Acceleration) -> Acceleration:
+        """Return what of an acceleration the objectives allow: a compiled or recorded pass gives each layer apart."""
+        if not any(getattr(part, "between_layers", False) for part in self.objectives.modules()):
+            return asked
+        if asked.compile:
+            logger.info("compile is left off: the objective follows gradients from one layer to another")
+        return replace(asked, compile=False, graph=False)
+
     def _pass(self, index: int, shown: Tensor) -> Pass:
         layers = tuple(self.parts.layers(index))
-        if layers not in self._passes:
-            self._passes[layers] = fastest_pass(self.model, layers, shown.detach(), self.acceleration)
-        return self._passes[layers]
+        key = len(shown), layers
+        if key not in self._passes:
+            self._passes[key] = fastest_pass(self.model, layers, shown.detach(), self.acceleration)
+        return self._passes[key]
 
     def _batches(self) -> list[slice]:
         """Return the rows that pass through the network together."""
         if self._at_once is None:
             octaves = range(len(self.recipe.octaves))
             layers = dict.fromkeys(layer for index in octaves for layer in self.parts.layers(index))
-            given = self.recipe.batch_size
-            whole = images_at_once(self.model, list(layers), self.input_size) if isinstance(given, str) else given
-            self._at_once = whole
+            given, wanted = self.recipe.batch_size, len(self.facets)
+            if isinstance(given, str):  # auto
+                given = images_at_once(self.model, list(layers), self.input_size, wanted)
+            self._at_once = given
         return even_slices(len(self.facets), self._at_once)
 
     def _moment(self, index: int, iteration: int, step: int, rows: slice = ALL) -> _Present:
@@ -317,6 +332,9 @@ class _Present:
 
     def normal(self, key: str, count: int) -> Tensor:
         return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)[self.rows]
+
+    def seeds(self, key: str) -> list[int]:
+        return self.maximizer._randomness.seeds(key, self.step)[self.rows]
 
     def recall(self, key: str, channels: int) -> Tensor:
         return cut(self._memory(key, channels), self.offsets, self.size)

@@ -21,7 +21,7 @@ class Randomness:
 
     def __init__(self, seed: int, facets: Tensor, steps: int):
         self.seed, self.facets, self.steps = seed, facets.tolist(), steps
-        self._tables: dict[tuple[str, str, int], Tensor] = {}
+        self._tables: dict[tuple[str, str, int, torch.device], Tensor] = {}
 
     def uniform(self, key: str, count: int, step: int, device: torch.device) -> Tensor:
         """Return (n, count) numbers in [0, 1)."""
@@ -31,8 +31,13 @@ class Randomness:
         """Return (n, count) standard normal numbers."""
         return self._table("normal", key, count, device)[step]
 
+    def seeds(self, key: str, step: int) -> list[int]:
+        """Return n seeds, which the host knows whatever device computes."""
+        high, low = (self._table("uniform", key, 2, torch.device("cpu"))[step] * 2**24).long().unbind(1)
+        return (high * 2**24 + low).tolist()
+
     def _table(self, kind: str, key: str, count: int, device: torch.device) -> Tensor:
-        name = (kind, key, count)
+        name = (kind, key, count, device)
         if name not in self._tables:
             draw = torch.rand if kind == "uniform" else torch.randn
             rows = [

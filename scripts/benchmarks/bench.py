@@ -21,6 +21,7 @@ from mfv.config import register
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.discovery.partition import kmeans
+from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
 from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject
@@ -73,9 +74,9 @@ class Bench:
             shown = nn.functional.interpolate(shown, (size, size), mode="bilinear", antialias=True)
         with torch.inference_mode():
             layers = [self.layer, self.model.code_layer]
-            passes = [self.model.activations(part, layers) for part in shown.split(32)]
-            found = torch.cat([maps[self.layer][:, self.unit] for maps in passes])
-            codes = torch.cat([as_codes(maps[self.model.code_layer]) for maps in passes])
+            passes = [self.model.activations(part.to(self.model.mean), layers) for part in shown.split(32)]
+            found = torch.cat([maps[self.layer][:, self.unit] for maps in passes]).cpu()
+            codes = torch.cat([as_codes(maps[self.model.code_layer]) for maps in passes]).cpu()
         values = found.flatten(1).amax(1) if found.ndim > 1 else found
         assignment = kmeans(codes.numpy(), images, 0).assignment if count else np.arange(len(shown)) % images
         pixels = (shown * 255).byte()
@@ -83,15 +84,20 @@ class Bench:
         return UnitSubject(self.model, self.layer, self.unit, None, pixels, assignment, values.numpy()), starts
 
     def maximizer(
-        self, recipe: Recipe, images: int, size: int | None = None, count: int | None = None
+        self,
+        recipe: Recipe,
+        images: int,
+        size: int | None = None,
+        count: int | None = None,
+        acceleration: Acceleration | None = None,
     ) -> ActivationMaximizer:
-        """Return a recipe's loop on the unit."""
+        """Return a recipe's loop on the unit, where the network is."""
         subject, starts = self.subject(images, size, count)
         bound = recipe.bind(subject)
         objectives = [octave.objective.bind(subject) for octave in bound.octaves]
-        return ActivationMaximizer(
-            self.model, [UnitPart(bound, objectives, torch.arange(images))], starts, input_size=size
-        )
+        part = UnitPart(bound, objectives, torch.arange(images))
+        loop = ActivationMaximizer(self.model, [part], starts, input_size=size, acceleration=acceleration)
+        return loop.to(self.model.mean.device)
 
     def recipe(self, preset: str, *overrides: str) -> Recipe:
         """Return a preset's recipe."""
@@ -123,6 +129,12 @@ def make_bench(options: argparse.Namespace) -> Bench:
     )
 
 
+def wait(device: torch.device) -> None:
+    """Wait until a device has done what it was given to do."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def timed(action: Callable[[], Any]) -> float:
     """Return how many seconds an action takes."""
     begun = time.perf_counter()
@@ -130,11 +142,16 @@ def timed(action: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def repeated(action: Callable[[], Any]) -> float:
-    """Return how many seconds an action takes, the mean of a turn: what every second or third does counts in full."""
+def repeated(action: Callable[[], Any], device: torch.device | None = None) -> float:
+    """Return how many seconds an action takes, the mean of a turn: what every second or third does counts in full.
+
+    Of a `device` until it has done all.
+    """
     begun = time.perf_counter()
     for _ in range(TURN):
         action()
+    if device:
+        wait(device)
     return (time.perf_counter() - begun) / TURN
 
 

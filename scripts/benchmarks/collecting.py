@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import tempfile
 from typing import Any
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.bench import Bench, Row, timed
+from benchmarks.bench import Bench, Row, timed, wait
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.data.loading import Images
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
+from mfv.machine import Machine
 from mfv.models.preparation import prepare
 
 
@@ -23,19 +25,23 @@ def extraction(bench: Bench) -> list[Row]:
     preprocess = Preprocess(bench.model.input_size, bench.model.resize)
     count = min(len(bench.source), 1000)
     source = First(bench.source, count)
-    prepared = prepare(bench.model, keep=[bench.layer])
-    batch = bench.pixels(32).contiguous(memory_format=torch.channels_last)
+    device = Machine().device  # where collecting computes
+    prepared = prepare(bench.model, keep=[bench.layer]).to(device)
+    given = copy.deepcopy(bench.model).to(device)
+    batch = bench.pixels(32).to(device).contiguous(memory_format=torch.channels_last)
     dataset = Images(source, preprocess)
 
     def forward() -> None:
         with torch.inference_mode():
             for begin in range(0, count, 32):
                 prepared.activations(batch[: min(32, count - begin)], [bench.layer])
+        wait(device)
 
     def whole() -> None:
         with torch.inference_mode():
             for begin in range(0, count, 32):
-                bench.model(batch[: min(32, count - begin)])
+                given(batch[: min(32, count - begin)])
+        wait(device)
 
     def decode() -> None:
         for _ in DataLoader(dataset, batch_size=32, collate_fn=len, num_workers=torch.get_num_threads()):
@@ -43,11 +49,11 @@ def extraction(bench: Bench) -> list[Row]:
 
     def hooked() -> None:
         kept: list[Tensor] = []
-        network = bench.model.network
+        network = given.network
         handle = network.get_submodule(bench.layer).register_forward_hook(lambda _m, _i, out: kept.append(out.clone()))
         with torch.no_grad():
             for pixels in DataLoader(Pixels(dataset), batch_size=32):
-                network(bench.model.normalize(pixels))
+                network(given.normalize(pixels.to(device)))
         handle.remove()
 
     def collecting(*layers: str) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from benchmarks.bench import TURN, Bench, Row, repeated, timed
+from mfv.models.acceleration import Acceleration
+from mfv.models.passes import Pass, plain_pass
 from mfv.models.preparation import prepare
 from mfv.rendering import Recipe, render
 
@@ -69,11 +72,20 @@ def run_against_loop(bench: Bench) -> float:
 def bare_gradient(bench: Bench, images: int) -> Callable[[], None]:
     """Return the gradient of the unit's value with respect to a batch of images, in the prepared network."""
     prepared = prepare(bench.model, keep=[bench.layer])
-    pixels = bench.pixels(images).contiguous(memory_format=torch.channels_last)
+    return gradient_of(bench, plain_pass(prepared, [bench.layer]), shown(bench, images))
+
+
+def shown(bench: Bench, images: int) -> Tensor:
+    """Return photographs as a pass takes them, where the network is."""
+    return bench.pixels(images).to(bench.model.mean.device).contiguous(memory_format=torch.channels_last)
+
+
+def gradient_of(bench: Bench, run: Pass, pixels: Tensor) -> Callable[[], None]:
+    """Return the gradient of the unit's value with respect to a batch of images, by a pass."""
 
     def gradient() -> None:
         leaf = pixels.detach().requires_grad_(True)
-        values = prepared.activations(leaf, [bench.layer])[bench.layer][:, bench.unit]
+        values = run(leaf)[bench.layer][:, bench.unit]
         torch.autograd.grad(values.sum(), leaf)
 
     return gradient
@@ -82,8 +94,15 @@ def bare_gradient(bench: Bench, images: int) -> Callable[[], None]:
 class Loop:
     """A recipe's loop, one step per call."""
 
-    def __init__(self, bench: Bench, recipe: Recipe, images: int = 0, size: int | None = None):
-        self.maximizer = bench.maximizer(recipe, images or bench.images, size)
+    def __init__(
+        self,
+        bench: Bench,
+        recipe: Recipe,
+        images: int = 0,
+        size: int | None = None,
+        acceleration: Acceleration | None = None,
+    ):
+        self.maximizer = bench.maximizer(recipe, images or bench.images, size, acceleration=acceleration)
         self.optimizer = self.maximizer.recipe.make_optimizer(self.maximizer.canvas)
         self.done = 0
 
