@@ -11,7 +11,8 @@ from mfv.data import PhotoCrops, Preprocess
 from mfv.errors import MfvError
 from mfv.models import passes
 from mfv.models.acceleration import Acceleration
-from mfv.models.passes import compiled, fastest_pass, gradient, in_half_precision, plain_pass
+from mfv.models.batches import filled, shown
+from mfv.models.passes import compiled, fastest_pass, gradient, in_half_precision, plain_pass, repeatable
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
@@ -108,3 +109,28 @@ def test_a_network_that_cannot_be_compiled_is_run_as_it_is(caplog: pytest.LogCap
 def test_an_unknown_precision_is_answered() -> None:
     with pytest.raises(MfvError, match=r"machine\.precision is 'bfloat'; did you mean bfloat16\?"):
         Acceleration("bfloat")
+
+
+def test_batches_are_filled_up_where_another_size_would_be_prepared_for() -> None:
+    photographs = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    here = shown(photographs, torch.device("cpu"), 5)
+    assert torch.equal(here, photographs / 255)
+    assert here.is_contiguous(memory_format=torch.channels_last)
+    assert shown(photographs, torch.device("meta"), 5).shape == (5, 3, 8, 8)
+    whole = filled(photographs, 5)
+    assert torch.equal(whole[:3], photographs)
+    assert torch.equal(whole[3:], photographs[[2, 2]])
+    assert torch.equal(filled(photographs, 3), photographs)
+
+
+def test_cudnn_is_as_it_was_after_a_repeatable_pass() -> None:
+    before = torch.backends.cudnn.deterministic
+
+    @repeatable()
+    def failing() -> None:
+        assert torch.backends.cudnn.deterministic
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        failing()
+    assert torch.backends.cudnn.deterministic == before

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mfv.activations import collector
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes, unit_values
@@ -249,3 +250,15 @@ def test_bad_images_are_skipped_in_every_layer_and_said_once(
         stores = stores_of(model, LAYERS[:3], source, folder.parent / "store")
     assert [[entry.row for entry in store.skipped] for store in stores] == [[4]] * 3
     assert len([record for record in caplog.records if record.getMessage().startswith("skipped")]) == 1
+
+
+@pytest.mark.parametrize(("devices", "gpus", "expected"), [(1, 1, 6), (2, 2, 3), ("auto", 4, 1), (8, 8, 1)])
+def test_devices_share_the_processors(
+    devices: int | str, gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "processors", lambda: 6)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: gpus)
+    assert collector.loader_workers("auto", "gpu", devices) == expected
+    assert collector.loader_workers("auto", "cpu", devices) == 0
+    assert collector.loader_workers(3, "gpu", devices) == 3

@@ -18,11 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
 from mfv.errors import MfvError
+from mfv.models.acceleration import Acceleration
 from mfv.models.fusing import ConvolutionChain
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
-from mfv.objectives import UnitActivation
+from mfv.objectives import TopicActivation, UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, render
@@ -80,6 +81,27 @@ def test_a_step_never_waits_for_the_device(model: TargetModel, subject: UnitSubj
         images.step(optimizer, 1)
         images.step(optimizer, 2)
     assert reads.count == 0
+
+
+def test_what_is_remembered_moves_along(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
+    images = maximizer(model, subject, starts, [0, 1], fast_recipe(2))
+    images.run()
+    shapes = {key: memory.shape for key, memory in images.memory.items()}
+    assert shapes
+    images.to("meta")  # a device that every machine has
+    assert {key: memory.shape for key, memory in images.memory.items()} == shapes
+    assert {memory.device.type for memory in images.memory.values()} == {"meta"}
+
+
+def test_an_objective_between_layers_is_not_compiled(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = UnitPart(fast_recipe(1), [TopicActivation().bind(subject)], torch.tensor([0]))
+    with caplog.at_level("INFO", "mfv"):
+        images = ActivationMaximizer(model, [part], starts[:1], acceleration=Acceleration(compile=True))
+    assert "compile is left off: the objective follows gradients from one layer to another" in caplog.text
+    plain = ActivationMaximizer(model, [part], starts[:1]).run()
+    assert torch.equal(images.run(), plain)
 
 
 def test_ten_together_equal_ten_alone(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:

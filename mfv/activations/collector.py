@@ -23,6 +23,7 @@ from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, check_count
 from mfv.interruption import interruptible
+from mfv.models.batches import shown
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
@@ -155,8 +156,10 @@ class Collector(LightningModule):
         """Return what is kept of pixels (b, 3, S, S) uint8."""
         codes, middle = self.model.code_layer, self.middle
         layers = [wanted.layer for wanted in self.stores.layers]
-        shown = pixels.float().div_(255).contiguous(memory_format=torch.channels_last)
-        activations = self.model.activations(shown, [*layers, codes, *([middle] if middle else [])])
+        maps = self.model.activations(
+            shown(pixels, self.model.mean.device, self.batch_size), [*layers, codes, *([middle] if middle else [])]
+        )
+        activations = {name: activation[: len(pixels)] for name, activation in maps.items()}
         units = [wanted.of(activations[wanted.layer]) for wanted in self.stores.layers]
         return Found(
             [(values.cpu(), None if places is None else places.cpu()) for values, places in units],

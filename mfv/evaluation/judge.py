@@ -12,6 +12,7 @@ from torch import Tensor
 from mfv.activations.values import as_codes
 from mfv.errors import MfvError
 from mfv.evaluation.framing import frames
+from mfv.models.batches import shown
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.naming import OUTPUT
 from mfv.models.preparation import prepare
@@ -64,10 +65,7 @@ class Judge:
         """Look at images, framed by `frames`."""
         codes, probabilities = [], []
         for batch in frames(images, self.size).split(BATCH):
-            shown = batch.to(self.model.mean.device)
-            if shown.device.type != "cpu":  # always as many: for another batch a GPU's libraries prepare anew
-                shown = torch.cat([shown, shown[-1:].expand(BATCH - len(shown), *shown.shape[1:])])
-            pixels = shown.float().div_(255).contiguous(memory_format=torch.channels_last)
+            pixels = shown(batch, self.model.mean.device, BATCH)
             activations = self.model.activations(pixels, [self.model.code_layer, OUTPUT])
             codes.append(as_codes(activations[self.model.code_layer])[: len(batch)].float().cpu())
             if activations[OUTPUT].ndim == 2:

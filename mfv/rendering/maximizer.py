@@ -96,6 +96,12 @@ class ActivationMaximizer(nn.Module):
         self.acceleration = self._possible(acceleration or Acceleration())
         self._passes: dict[tuple[int, tuple[str, ...]], Pass] = {}  # by the batch's size and layers
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ActivationMaximizer:
+        """Let what regularizers remember move along to another device, as buffers do."""
+        super()._apply(fn, recurse)
+        self.memory = {key: fn(memory) for key, memory in self.memory.items()}
+        return self
+
     @property
     def recipe(self) -> Recipe:
         """Octaves, start and optimizer; what is bound to a unit in it is the first one's."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mfv.activations.values import as_codes
+from mfv.models.batches import shown
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 
@@ -99,9 +100,8 @@ class UnitSubject:
         model = prepare(self.model, keep=names)
         for batch in self.pixels.split(BATCH):
             with torch.inference_mode():
-                pixels = batch.to(model.mean.device).float().div_(255).contiguous(memory_format=torch.channels_last)
-                activations = model.activations(pixels, names)
-            yield activations
+                maps = model.activations(shown(batch, model.mean.device, BATCH), names)
+            yield {name: activation[: len(batch)] for name, activation in maps.items()}
 
     def assignment(self) -> Tensor:
         """Return the facet of each image (n,)."""
