@@ -10,6 +10,7 @@ from mfv.machine import Machine
 from mfv.models.choice import layer_names
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
+from mfv.rendering.checks import check_settings
 
 FOLDERS = {  # data sets that are a folder of the user's, and what it holds
     "mfv.data.FolderImages": "your images",
@@ -28,6 +29,8 @@ def check_early(settings: Mapping[str, Any]) -> None:
     bars = settings["machine"]["progress"]
     if bars not in (True, False, "auto"):
         raise MfvError(f"machine.progress={bars}: it is true, false, or auto")
+    if isinstance(settings["render"], Mapping):
+        check_settings(settings["render"])
     known = known_network(settings["model"])
     if known is not None:
         for layer in layer_names(settings["layer"], settings["model"]["default_layer"]):

@@ -37,8 +37,8 @@ from mfv.models.target import TargetModel
 from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
-from mfv.rendering.render import bound_part, render_units
 from mfv.rendering.rendering import Rendering, RenderingStopped
+from mfv.rendering.stage import bound_part, render_units
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import Clustering, FacetSet, Unit
 from mfv.timer import Timer

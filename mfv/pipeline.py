@@ -102,6 +102,8 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
     # is answered while PyTorch or Lightning are not there yet.
     discovery = _make(config.discovery, "discovery")
+    source = _make(config.data, "data")
+    recipe = _make(config.render, "render")
 
     from mfv.models.units import resolve_units
 
@@ -109,7 +111,6 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
     asked = settings["unit"] if settings["unit"] is not None else model.default_unit
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
-    source = _make(config.data, "data")
 
     from mfv.discovery.refinement import Refinement
     from mfv.discovery.selection import Selection
@@ -122,7 +123,7 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         source,
         facets=config.facets,
         discovery=discovery,
-        recipe=_make(config.render, "render"),
+        recipe=recipe,
         selection=Selection(config.select.by, config.select.count),
         refinement=Refinement(config.refine.merge, config.refine.smallest),
         judge_model=find_judge(_make(config.evaluation, "evaluation")["judge"], model),

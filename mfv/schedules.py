@@ -1,9 +1,15 @@
 """Numbers that change over the iterations of an octave."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mfv.errors import MfvError
+
+
+def _check_ends(first: Any, last: Any) -> None:
+    for name, value in (("first", first), ("last", last)):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise MfvError(f"a schedule's {name} is {value!r}; it is a number")
 
 
 @runtime_checkable
@@ -22,6 +28,9 @@ class Linear:
     first: float
     last: float
 
+    def __post_init__(self) -> None:
+        _check_ends(self.first, self.last)
+
     def at(self, iteration: int, iterations: int) -> float:
         """Return first + (last − first)·i/(N−1)."""
         return self.first + (self.last - self.first) * _share(iteration, iterations)
@@ -33,6 +42,11 @@ class Geometric:
 
     first: float
     last: float
+
+    def __post_init__(self) -> None:
+        _check_ends(self.first, self.last)
+        if min(self.first, self.last) <= 0:
+            raise MfvError(f"a geometric schedule goes from {self.first} to {self.last}; both are above 0")
 
     def at(self, iteration: int, iterations: int) -> float:
         """Return first·(last/first)^(i/(N−1))."""
@@ -49,6 +63,9 @@ class Released:
 
     first: float
     last: float
+
+    def __post_init__(self) -> None:
+        _check_ends(self.first, self.last)
 
     def at(self, iteration: int, iterations: int) -> float:
         """Return the slipped value."""

@@ -30,7 +30,7 @@ from mfv.errors import MfvError
 from mfv.finished import only_facets, read_growth, read_run, seen_photographs, units_of
 from mfv.memory import keep_freed_memory
 from mfv.pipeline import config_of_run, source_of_run
-from mfv.rendering.octave import STARTS
+from mfv.rendering.checks import STARTS
 from mfv.structures import FacetSet
 
 CENTIMETRES = {"": 1.0, "cm": 1.0, "mm": 0.1, "in": 2.54}

@@ -17,7 +17,7 @@ ONLY = {
         "processes.py",
         "progress.py",
         "rendering/checkpoint.py",
-        "rendering/render.py",
+        "rendering/stage.py",
         "rendering/renderer.py",
         "reports/loggers.py",
         "reports/wandb_run.py",

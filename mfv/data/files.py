@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mfv.data.decode import decode
+from mfv.data.decoding import decode
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torchvision.datasets import Imagenette
-
 from mfv.data.files import FileImages, find_images
 from mfv.data.folder import labels_from_paths
 from mfv.errors import MfvError
@@ -57,6 +55,8 @@ class ImagenetteImages(FileImages):
 
 
 def _download(root: Path, size: str) -> None:
+    from torchvision.datasets import Imagenette
+
     try:
         root.mkdir(parents=True, exist_ok=True)
         Imagenette(str(root), split="train", size=size, download=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset, Subset
 from torchvision.datasets.folder import DatasetFolder, default_loader
 
-from mfv.data.decode import decode, strictly, to_rgb
+from mfv.data.decoding import decode, strictly, to_rgb
 from mfv.data.files import hash_files
 from mfv.data.folder import FolderImages, class_name, labels_from_paths
 from mfv.data.pixels import picture

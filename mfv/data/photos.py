@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mfv.data.decode import decode
+from mfv.data.decoding import decode
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError, nearest_names
 

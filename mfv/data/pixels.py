@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mfv.data.decode import to_rgb
+from mfv.data.decoding import to_rgb
 from mfv.errors import MfvError
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGB with opacity

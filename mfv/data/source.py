@@ -6,15 +6,16 @@ from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
-from torch.utils.data import Dataset
 
 from mfv.errors import MfvError, nearest_names
 
 NAMES_TO_COMPARE = 5000  # beyond, looking for similar names takes too long
 
 
-class ImageSource(Dataset[Image.Image], ABC):
+class ImageSource(ABC):
     """A numbered set of images. It can be pickled, so a data loader's workers can use it.
+
+    It is what PyTorch calls a map-style dataset, without PyTorch: wrong settings are answered before that is loaded.
 
     Args:
         name: what results call it, for example "folder".

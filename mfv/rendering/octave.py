@@ -13,10 +13,8 @@ from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
 from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
+from mfv.rendering.checks import AUTO, NOISE, check_octave, check_recipe
 from mfv.schedules import Schedule, value_at
-
-AUTO = "auto"
-STARTS = ("mean", "contrast", "noise", "image", "gray")
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,7 @@ class Octave:
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise MfvError(f"an octave has {self.iterations} iterations; it needs at least 1")
-        if self.scale < 1:
-            raise MfvError(f"an octave's scale is {self.scale}; the canvas cannot be smaller than the input: use ≥ 1")
-        if not isinstance(self.step, int | float | Schedule):
-            raise MfvError(f"an octave's step is {self.step!r}; it is a number of grey levels, or a schedule")
+        check_octave(self.iterations, self.step, self.scale)
         object.__setattr__(self, "regularizers", tuple(self.regularizers))
 
     def canvas_size(self, input_size: int) -> int:
@@ -82,7 +75,7 @@ class Recipe:
 
     octaves: tuple[Octave, ...]
     start: str = "mean"
-    noise: Sequence[float | None] = (175.0, 8.0)
+    noise: Sequence[float | None] = NOISE
     optimizer: str = "sgd"
     momentum: float = 0.0
     parameterization: Parameterization = field(default_factory=Pixels)
@@ -90,25 +83,13 @@ class Recipe:
     batch_size: int | str = AUTO
 
     def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise MfvError(f"render.start is {self.start!r}; it is one of {', '.join(STARTS)}")
-        if self.optimizer not in ("sgd", "adam"):
-            raise MfvError(f"render.optimizer is {self.optimizer!r}; it is sgd or adam")
-        if not 0 <= self.momentum < 1:
-            raise MfvError(f"render.momentum is {self.momentum}; it is at least 0 and below 1")
+        check_recipe(self.start, self.noise, self.optimizer, self.momentum, self.average, self.batch_size)
         object.__setattr__(self, "octaves", tuple(self.octaves))
-        if len(self.noise) != 2 or self.noise[1] is None:
-            raise MfvError(f"a recipe's noise is {list(self.noise)}; it is a mean (or null) and a standard deviation")
         object.__setattr__(self, "noise", tuple(self.noise))
         if not self.octaves:
             raise MfvError("a recipe needs at least one octave")
         if not isinstance(self.parameterization, Parameterization):
             raise MfvError(f"render.parameterization is {self.parameterization!r}, not a Parameterization")
-        if not 0 <= self.average <= 1:
-            raise MfvError(f"render.average is {self.average}; it is a share of the steps, from 0 to 1")
-        size = self.batch_size
-        if size != AUTO and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise MfvError(f"render.batch_size is {size!r}; it is a number of images, at least 1, or {AUTO}")
 
     @property
     def steps(self) -> int:

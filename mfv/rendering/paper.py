@@ -12,10 +12,10 @@ from mfv.objectives.unit import UnitActivation
 from mfv.regularizers.base import Regularizer
 from mfv.regularizers.center_mask import CenterMask
 from mfv.regularizers.tv_bregman import TVBregman
-from mfv.rendering.octave import AUTO, Octave, Recipe
+from mfv.rendering.checks import AUTO, check_scheme
+from mfv.rendering.octave import Octave, Recipe
 from mfv.schedules import Linear, Released, Schedule
 
-SCHEMES = ("reference", "intended")
 CAFFENET = 227  # pixels: the side that the paper's margins and canvases refer to
 OBJECTIVES: dict[str, Objective] = {"unit": UnitActivation(), "prob": ClassProbability()}
 
@@ -62,8 +62,7 @@ def paper_recipe(
         batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
-    if scheme not in SCHEMES:
-        raise MfvError(f"render.scheme is {scheme!r}; it is one of {', '.join(SCHEMES)}")
+    check_scheme(scheme)
     rows = [row if isinstance(row, PaperOctave) else PaperOctave(**row) for row in octaves]
     return Recipe(tuple(_octave(row, scheme) for row in rows), start=start, batch_size=batch_size)
 

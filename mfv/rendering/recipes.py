@@ -10,7 +10,8 @@ from mfv.errors import MfvError
 from mfv.objectives.base import Objective, WeightedSum
 from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
-from mfv.rendering.octave import AUTO, Octave, Recipe
+from mfv.rendering.checks import AUTO, NOISE
+from mfv.rendering.octave import Octave, Recipe
 from mfv.schedules import Schedule
 
 _SETTINGS = tuple(field.name for field in fields(Octave))
@@ -23,7 +24,7 @@ def one_octave_recipe(
     regularizers: Mapping[str, Regularizer | None],
     start: str = "mean",
     momentum: float = 0.0,
-    noise: Sequence[float | None] = (175.0, 8.0),
+    noise: Sequence[float | None] = NOISE,
     parameterization: Parameterization | None = None,
     optimizer: str = "sgd",
     normalize: bool = True,
@@ -76,7 +77,7 @@ def octaves_recipe(
     octaves: Mapping[str, Mapping[str, Any] | None],
     start: str = "mean",
     momentum: float = 0.0,
-    noise: Sequence[float | None] = (175.0, 8.0),
+    noise: Sequence[float | None] = NOISE,
     parameterization: Parameterization | None = None,
     optimizer: str = "sgd",
     average: float = 0.0,
