@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
@@ -24,6 +23,8 @@ class GaussianBlur(Regularizer):
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the blurred pixels, or the pixels as they are between blurs."""
+        from torchvision.transforms.v2.functional import gaussian_blur  # takes seconds to load, where nothing blurs
+
         sigma = value_at(self.sigma, moment.iteration, moment.iterations)
         if sigma <= 0 or (moment.iteration + 1) % self.every:
             return pixels

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mfv import schedules
 from mfv.errors import MfvError, check_count
+from mfv.signatures import nodes
 
 AUTO = "auto"
 STARTS = ("mean", "contrast", "noise", "image", "gray")
@@ -68,7 +69,7 @@ def check_settings(render: Mapping[str, Any]) -> None:
 
     Schedules are looked at wherever they stand; numbers and words of recipes that mfv makes itself.
     """
-    for place, node in _nodes(render, "render"):
+    for place, node in nodes(render, "render"):
         target = str(node.get("_target_", ""))
         if target.startswith(SCHEDULES):
             _check_schedule(place, target.removeprefix(SCHEDULES), node)
@@ -108,11 +109,3 @@ def _check_schedule(place: str, kind: str, settings: Mapping[str, Any]) -> None:
         raise MfvError(f"{place}: {error}") from None
     except TypeError:
         return  # as is that of an argument that is not
-
-
-def _nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give all mappings in a tree of settings, each with its place."""
-    if isinstance(node, Mapping):
-        yield place, node
-        for key, value in node.items():
-            yield from _nodes(value, f"{place}.{key}")
