@@ -44,7 +44,8 @@ def public_modules() -> list[str]:
 
 def build(modules: Sequence[str], directory: Path) -> None:
     """Write a page for each module, and an index, into the directory."""
-    for package in (mfv, mfv.data, mfv.discovery, mfv.rendering):  # whose names are imported on first use, and pdoc shows what is there
+    # Their names are imported on first use, and pdoc shows what is there.
+    for package in (mfv, mfv.data, mfv.discovery, mfv.rendering):
         for name in package.__all__:
             setattr(package, name, getattr(package, name))
     pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
