@@ -42,7 +42,13 @@ class _Recording:
     """The two graphs, with what they read and write."""
 
     def __init__(self, plain: Pass, pixels: Tensor):
-        stream = torch.cuda.Stream(pixels.device)
+        before = torch.cuda.current_stream(pixels.device)
+        try:
+            self._record(plain, pixels, torch.cuda.Stream(pixels.device))
+        finally:
+            torch.cuda.set_stream(before)  # a recording that fails leaves its own
+
+    def _record(self, plain: Pass, pixels: Tensor, stream: torch.cuda.Stream) -> None:
         stream.wait_stream(torch.cuda.current_stream(pixels.device))
         with torch.cuda.stream(stream), torch.enable_grad():
             for _ in range(WARM_UP):
