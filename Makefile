@@ -1,5 +1,5 @@
 # make demo: set everything up and paint the facets of the default unit. make test: set up, lint, types, tests.
-# make setup: what the demo needs, alone. make docs: the API reference, outputs/api/index.html.
+# make setup: what the demo needs, alone. make develop: what the tests need. make docs: the API reference, outputs/api/index.html.
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -14,12 +14,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Modules are compiled once, whatever the caller's environment says: each process that a test starts would do it again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo docs test lint format clean
+.PHONY: setup demo develop docs test lint format clean
 
 setup: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python run.py
+
+develop: $(DEVELOPED)
 
 docs: $(DEVELOPED)
 	$(BIN)/python scripts/api_reference.py

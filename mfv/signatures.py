@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -122,7 +123,7 @@ def _fits(value: Any, wanted: tuple[str, ...]) -> bool:
     if isinstance(value, int):
         return "int" in wanted or "float" in wanted
     if isinstance(value, float):
-        return "float" in wanted
+        return "float" in wanted and not math.isnan(value)
     if isinstance(value, str):
         return "str" in wanted or "Path" in wanted
     return "Schedule" in wanted if isinstance(value, Mapping) else False

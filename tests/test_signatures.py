@@ -63,6 +63,7 @@ def test_all_of_a_package_are_found(package: object) -> None:
         ("render.regularizers.tv.weight=true", "render.regularizers.tv.weight is True; it is a number or a schedule"),
         ("render.objectives.codes.objective.cap=high", "objective.cap is 'high'; it is a number or null"),
         ("render.regularizers.affine.exact=1", "render.regularizers.affine.exact is 1; it is true or false"),
+        ("render.regularizers.affine.shift=nan", "render.regularizers.affine.shift is nan; it is a number"),
         ("data.step=x", "data.step is 'x'; it is a number"),
         ("discovery.perplexity=a", "discovery.perplexity is 'a'; it is a number"),
         (

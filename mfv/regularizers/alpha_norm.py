@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -18,7 +19,7 @@ class AlphaNorm(Regularizer):
 
     Attributes:
         weight: against the unit's value. May follow a schedule.
-        alpha: the exponent.
+        alpha: the exponent, 1 to 32.
         target: the typical norm, in grey levels (0–255).
         bound: the largest norm, in grey levels; pixels beyond are pulled back to it.
 
@@ -28,6 +29,13 @@ class AlphaNorm(Regularizer):
     alpha: float = 6.0
     target: float = 80.0
     bound: float = 160.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.alpha <= 32:
+            raise MfvError(f"the alpha norm's alpha is {self.alpha}; it is an exponent from 1 to 32")
+        for name in ("target", "bound"):
+            if not getattr(self, name) > 0:
+                raise MfvError(f"the alpha norm's {name} is {getattr(self, name)}; it is above 0 grey levels")
 
     def penalty(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the weighted mean over the pixels (n,)."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -20,6 +21,10 @@ class GaussianBlur(Regularizer):
 
     sigma: float | Schedule = 1.0
     every: int = 4
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise MfvError(f"the blur's every is {self.every}; it is a number of steps, at least 1")
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the blurred pixels, or the pixels as they are between blurs."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 
 
@@ -21,6 +22,10 @@ class CenterMask(Regularizer):
     """
 
     margin: float = 50 / 227
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < 0.5:
+            raise MfvError(f"the mask's margin is {self.margin}; it is a share of the side, from 0 to below .5")
 
     def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
         """Return the gradient, zero within the margin."""
