@@ -11,7 +11,7 @@ from mfv.models.choice import layer_names
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
 from mfv.rendering.checks import check_settings
-from mfv.signatures import check_kinds
+from mfv.signatures import check_arguments
 
 FOLDERS = {  # data sets that are a folder of the user's, and what it holds
     "mfv.data.FolderImages": "your images",
@@ -32,7 +32,7 @@ def check_early(settings: Mapping[str, Any]) -> None:
         raise MfvError(f"machine.progress={bars}: it is true, false, or auto")
     if isinstance(settings["render"], Mapping):
         check_settings(settings["render"])
-    check_kinds(settings)
+    check_arguments(settings)
     known = known_network(settings["model"])
     if known is not None:
         for layer in layer_names(settings["layer"], settings["model"]["default_layer"]):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mfv.errors import MfvError, nearest_names
+from mfv.limits import Limits, check_limits, limits_of
 
 PACKAGE = Path(__file__).parent
 NAME = f"{PACKAGE.name}."
@@ -25,32 +27,48 @@ KINDS: dict[str, str] = {  # what an annotation may name, and what a message cal
 }
 
 
-def check_kinds(settings: Any, place: str = "") -> None:
-    """Raise `MfvError` where the class or function that a setting is for takes another kind of value, or none so named.
+@dataclass(frozen=True)
+class Argument:
+    """What an argument may be.
+
+    Attributes:
+        types: those that it may have, as they are written.
+        limits: of its numbers or words; None for none.
+
+    """
+
+    types: tuple[str, ...] = ()
+    limits: Limits | None = None
+
+
+def check_arguments(settings: Any, place: str = "") -> None:
+    """Raise `MfvError` where the class or function that a setting is for takes no such value, or none so named.
 
     Args:
         settings: a resolved configuration, or part of it. Where a mapping names one of mfv's classes or functions
-            (`_target_`), its numbers, words and nulls are compared with what that is annotated to take.
+            (`_target_`), its numbers, words and nulls are compared with what that is annotated to take: with their
+            types, and with their limits (`mfv.limits`).
         place: the settings' own name.
 
     """
     for of, node in nodes(settings, place):
         target = node.get("_target_")
-        kinds = annotated(target) if isinstance(target, str) and target.startswith(NAME) else {}
+        taken = arguments_of(target) if isinstance(target, str) and target.startswith(NAME) else {}
         for key, value in node.items():
-            if kinds and REST not in kinds and key not in kinds and not str(key).startswith("_"):
-                near = nearest_names(str(key), list(kinds))
+            if taken and REST not in taken and key not in taken and not str(key).startswith("_"):
+                near = nearest_names(str(key), list(taken))
                 hint = f"did you mean {near[0]}? " if near else ""
-                raise MfvError(f"{of}.{key}: {target} takes no {key}; {hint}it takes {', '.join(kinds)}")
-            wanted = kinds.get(str(key), ())
+                raise MfvError(f"{of}.{key}: {target} takes no {key}; {hint}it takes {', '.join(taken)}")
+            wanted = taken[str(key)].types if str(key) in taken else ()
             if wanted and all(name in KINDS for name in wanted) and not _fits(value, wanted):
                 words = " or ".join(KINDS[name] for name in wanted)
                 raise MfvError(f"{of}.{key} is {value!r}; it is {words}")
+        check_limits(f"{of}.", node, {name: each.limits for name, each in taken.items() if each.limits})
 
 
 @cache
-def annotated(target: str) -> dict[str, tuple[str, ...]]:
-    """Return by argument the types that it may have, as they are written; {} where the target is not found.
+def arguments_of(target: str) -> dict[str, Argument]:
+    """Return by name what each argument may be; {} where the target is not found.
 
     Args:
         target: a class or a function of mfv by its full name, `mfv.regularizers.TVProx`.
@@ -60,7 +78,7 @@ def annotated(target: str) -> dict[str, tuple[str, ...]]:
     return _of(_file(module), name)
 
 
-def _of(file: Path | None, name: str) -> dict[str, tuple[str, ...]]:
+def _of(file: Path | None, name: str) -> dict[str, Argument]:
     """Return what a class or function takes that a file defines, or imports from another of mfv's."""
     if file is None:
         return {}
@@ -87,26 +105,37 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _of_class(file: Path, node: ast.ClassDef) -> dict[str, tuple[str, ...]]:
+def _of_class(file: Path, node: ast.ClassDef) -> dict[str, Argument]:
     """Return what its constructor takes, or else the public fields of a dataclass, those of its bases first."""
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
             return _of_function(part)
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Argument] = {}
     for base in node.bases:
         if isinstance(base, ast.Name):
             found |= _of(file, base.id)
     is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
     for part in node.body if is_dataclass else ():
         if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
-            found[part.target.id] = _types(part.annotation)
-    return {name: types for name, types in found.items() if not name.startswith("_")}
+            found[part.target.id] = _argument(part.annotation)
+    return {name: argument for name, argument in found.items() if not name.startswith("_")}
 
 
-def _of_function(node: ast.FunctionDef) -> dict[str, tuple[str, ...]]:
+def _of_function(node: ast.FunctionDef) -> dict[str, Argument]:
     given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    found = {each.arg: _types(each.annotation) for each in given if each.annotation is not None}
-    return {**found, REST: ()} if node.args.kwarg else found
+    found = {each.arg: _argument(each.annotation) for each in given if each.annotation is not None}
+    return {**found, REST: Argument()} if node.args.kwarg else found
+
+
+def _argument(annotation: ast.expr) -> Argument:
+    limits = limits_of(annotation)
+    if isinstance(annotation, ast.Subscript):
+        of = ast.unparse(annotation.value)
+        if of == "Annotated" and isinstance(annotation.slice, ast.Tuple):
+            annotation = annotation.slice.elts[0]
+        elif of == "Literal":
+            return Argument(("str",), limits)
+    return Argument(_types(annotation), limits)
 
 
 def _types(annotation: ast.expr) -> tuple[str, ...]:

@@ -88,6 +88,8 @@ EARLY = [
     (["render=mean_image", "render.scheme=exact"], "render.scheme is 'exact'; it is one of reference, intended"),
     (["render.start=men"], "render.start is 'men'; it is one of mean, contrast, noise, image, gray"),
     (["render.regularizers.affine.rotation=x"], "render.regularizers.affine.rotation is 'x'; it is a number"),
+    (["render.regularizers.tv.every=0"], "render.regularizers.tv.every is 0; it is a number of steps, at least 1"),
+    (["render.objectives.middle.objective.cap=-1"], "objective.cap is -1; it is a percentile, or null, from 0 to 100"),
     (["data.max_bad_share=2"], "data.max_bad_share is 2; it is a share from 0 to 1"),
     (["data.scales=[2]"], "data.scales is [2.0]; each is a share of the photograph"),
     (["machine.batch_size=0"], "machine.batch_size is 0; it is a number of images, at least 1"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
 from mfv.activations.values import as_codes
-from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
 
@@ -37,12 +38,14 @@ class FacetAnchor(Objective):
     directions: Tensor  # (k, d) unit vectors along μ_k − φ̄
     enough: Tensor  # (k,) where the value is capped
 
-    def __init__(self, layer: str = "codes", cap: float | None = None, beyond: float = 0.1, rivals: float = 0.0):
+    def __init__(
+        self,
+        layer: str = "codes",
+        cap: Annotated[float | None, Interval(ge=0, le=100), "a percentile, or null"] = None,
+        beyond: Annotated[float, Interval(ge=0, le=1), "a share"] = 0.1,
+        rivals: Annotated[float, Ge(0)] = 0.0,
+    ):
         super().__init__()
-        if cap is not None and not 0 <= cap <= 100:
-            raise MfvError(f"the anchor's cap is {cap}; it is a percentile from 0 to 100, or null")
-        if not 0 <= beyond <= 1:
-            raise MfvError(f"the anchor's beyond is {beyond}; it is a share from 0 to 1")
         self.layer, self.cap, self.beyond, self.rivals = layer, cap, beyond, rivals
 
     def bind(self, subject: Subject) -> FacetAnchor:

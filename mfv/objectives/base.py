@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from mfv.limits import Checked
 from mfv.schedules import Schedule, value_at
 
 
@@ -45,7 +46,7 @@ class Subject(Protocol):
         ...
 
 
-class Objective(nn.Module):
+class Objective(Checked, nn.Module):
     """A value per image, to be maximized.
 
     An objective is made with plain arguments and then bound to a unit: `bind` returns a copy that

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from annotated_types import Interval
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
 
@@ -23,10 +24,13 @@ class Constraint(Objective):
 
     """
 
-    def __init__(self, objective: Objective, at_least: float, beyond: float = 0.1):
+    def __init__(
+        self,
+        objective: Objective,
+        at_least: float,
+        beyond: Annotated[float, Interval(ge=0, le=1), "a share"] = 0.1,
+    ):
         super().__init__()
-        if not 0 <= beyond <= 1:
-            raise MfvError(f"a constraint's beyond is {beyond}; it is a share from 0 to 1")
         self.objective, self.at_least, self.beyond = objective, at_least, beyond
         self.layers = objective.layers
 

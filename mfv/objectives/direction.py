@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,7 +32,12 @@ class Direction(Objective):
 
     direction: Tensor  # (d,)
 
-    def __init__(self, layer: str, vector: Sequence[float] | np.ndarray | Tensor | str, power: float = 0.0):
+    def __init__(
+        self,
+        layer: str,
+        vector: Sequence[float] | np.ndarray | Tensor | str,
+        power: Annotated[float, Ge(0), "an exponent"] = 0.0,
+    ):
         super().__init__()
         self.layer, self.vector, self.power = layer, vector, power
 

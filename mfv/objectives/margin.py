@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cache
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from mfv.activations.values import unit_values
-from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation, natural_spread
 
@@ -39,12 +40,14 @@ class ClassMargin(Objective):
     index: int
     spread: float
 
-    def __init__(self, temperature: float = 1.0, reach: float = 1.0, beyond: float = 0.02, hidden: float = 0.3):
+    def __init__(
+        self,
+        temperature: Annotated[float, Gt(0)] = 1.0,
+        reach: Annotated[float, Ge(0)] = 1.0,
+        beyond: Annotated[float, Interval(ge=0, le=1), "a share"] = 0.02,
+        hidden: Annotated[float, Gt(0), "a share"] = 0.3,
+    ):
         super().__init__()
-        if temperature <= 0:
-            raise MfvError(f"the margin's temperature is {temperature}; it is above 0")
-        if hidden <= 0:
-            raise MfvError(f"the margin's share for a hidden unit is {hidden}; it is above 0")
         self.temperature, self.reach, self.beyond, self.hidden = temperature, reach, beyond, hidden
 
     def bind(self, subject: Subject) -> Objective:

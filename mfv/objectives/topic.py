@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from mfv.activations.values import unit_value
-from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
 
@@ -35,10 +36,8 @@ class TopicActivation(Objective):
     position: str | None
     topics: Tensor  # (k, d): 1 for the codes of the facet's topic, else 0
 
-    def __init__(self, share: float = 0.25):
+    def __init__(self, share: Annotated[float, Interval(gt=0, le=1), "a share of the codes"] = 0.25):
         super().__init__()
-        if not 0 < share <= 1:
-            raise MfvError(f"a topic's share of the codes is {share}; it is above 0, up to 1")
         self.share = share
 
     def bind(self, subject: Subject) -> Objective:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from mfv.activations.values import unit_value
-from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
 
@@ -31,10 +32,14 @@ class UnitActivation(Objective):
     index: int
     position: str | None
 
-    def __init__(self, cap: float | None = None, reach: float = 1.0, beyond: float = 0.1, natural: bool = False):
+    def __init__(
+        self,
+        cap: Annotated[float | None, Interval(ge=50, le=100), "a percentile, or null"] = None,
+        reach: Annotated[float, Ge(0)] = 1.0,
+        beyond: Annotated[float, Interval(ge=0, le=1), "a share"] = 0.1,
+        natural: bool = False,
+    ):
         super().__init__()
-        if cap is not None and not 50 <= cap <= 100:
-            raise MfvError(f"the unit's cap is {cap}; it is a percentile from 50 to 100, or null")
         self.percentile, self.reach, self.beyond, self.natural = cap, reach, beyond, natural
 
     def bind(self, subject: Subject) -> UnitActivation:

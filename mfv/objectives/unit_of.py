@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
 from mfv.activations.values import unit_value
@@ -21,7 +23,7 @@ class UnitOf(Objective):
 
     """
 
-    def __init__(self, layer: str, index: int, position: str | None = None):
+    def __init__(self, layer: str, index: Annotated[int, Ge(0), "a neuron or channel"], position: str | None = None):
         super().__init__()
         self.layer, self.index, self.position = layer, index, position
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from mfv.errors import MfvError
+from mfv.limits import Checked
 
 
 class UnitImages(Protocol):
@@ -15,7 +16,7 @@ class UnitImages(Protocol):
     pixels: Tensor  # (n, 3, H, W) uint8, the unit's images as the network is shown them
 
 
-class Parameterization:
+class Parameterization(Checked):
     """Real numbers (n, …) for images (n, 3, H, W), each image's own. Frozen: it holds settings, no state.
 
     The optimizer follows the gradient with respect to the numbers. The image is the same in any of

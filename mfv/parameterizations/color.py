@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfv.errors import MfvError
-
-COLORS = ("imagenet", "images", "none")
 HAIR = 1 / 512  # how near 0 and 1 a pixel may be before the sigmoid is undone: below half a grey level
 LEAST_SPREAD = 0.01  # of a colour axis, as a share of the widest: grey photographs have no other
 
@@ -74,10 +71,8 @@ IMAGENET = ColorBasis(((0.2513, 0.0939, 0.0251), (0.2582, -0.0023, -0.0524), (0.
 RGB = ColorBasis(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
 
 
-def named_basis(color: str, parameterization: str) -> ColorBasis:
+def named_basis(color: str) -> ColorBasis:
     """Return the basis for a setting: "imagenet", "none" (RGB), or "images", which is ImageNet's until bound."""
-    if color not in COLORS:
-        raise MfvError(f"the color of {parameterization} is {color!r}; it is one of {', '.join(COLORS)}")
     return RGB if color == "none" else IMAGENET.normalized
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from mfv.parameterizations.base import Parameterization, UnitImages, square_side
@@ -31,13 +33,13 @@ class Fourier(Parameterization):
 
     """
 
-    exponent: float = 1.0
-    color: str = "imagenet"
+    exponent: Annotated[float, Ge(0), "an exponent"] = 1.0
+    color: Literal["imagenet", "images", "none"] = "imagenet"
     basis: ColorBasis | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.basis is None:
-            object.__setattr__(self, "basis", named_basis(self.color, "Fourier"))
+            object.__setattr__(self, "basis", named_basis(self.color))
 
     def bind(self, subject: UnitImages) -> Fourier:
         """Take the colour axes of the unit's images, where that is wanted."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.parameterizations.base import Parameterization, UnitImages, square_side
 from mfv.parameterizations.color import ColorBasis, named_basis
 from mfv.parameterizations.spectrum import (
@@ -19,7 +19,6 @@ from mfv.parameterizations.spectrum import (
     transformed,
 )
 
-SPECTRA = ("images", "photographs")
 FAINT = 1e-4  # of a frequency's magnitude: below, an image says nothing about the phase
 LARGEST_COSINE = 0.99  # of a phase that only its cosine is seen of: at 1 it would have no slope
 
@@ -40,8 +39,8 @@ class FixedMagnitude(Parameterization):
 
     """
 
-    spectrum: str = "images"
-    color: str = "imagenet"
+    spectrum: Literal["images", "photographs"] = "images"
+    color: Literal["imagenet", "images", "none"] = "imagenet"
     basis: ColorBasis | None = field(default=None, repr=False)
     values: Tensor | None = field(default=None, repr=False, compare=False)
     _magnitudes: dict[tuple[int, torch.dtype, torch.device], Tensor] = field(
@@ -49,10 +48,8 @@ class FixedMagnitude(Parameterization):
     )
 
     def __post_init__(self) -> None:
-        if self.spectrum not in SPECTRA:
-            raise MfvError(f"the spectrum of FixedMagnitude is {self.spectrum!r}; it is one of {', '.join(SPECTRA)}")
         if self.basis is None:
-            object.__setattr__(self, "basis", named_basis(self.color, "FixedMagnitude"))
+            object.__setattr__(self, "basis", named_basis(self.color))
 
     def bind(self, subject: UnitImages) -> FixedMagnitude:
         """Take the magnitudes, and where wanted the colour axes, of the unit's images."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Gt, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfv.limits import NotAbove
 from mfv.regularizers.base import Moment, Regularizer
 
 
@@ -30,10 +32,10 @@ class RandomAffine(Regularizer):
 
     """
 
-    rotation: float = 10.0
-    smallest: float = 0.6
-    largest: float = 1.3
-    shift: float = 0.05
+    rotation: Annotated[float, Interval(ge=0, le=180), "an angle in degrees"] = 10.0
+    smallest: Annotated[float, Gt(0), NotAbove("largest"), "a share of the image's side"] = 0.6
+    largest: Annotated[float, Gt(0), "a share of the image's side"] = 1.3
+    shift: Annotated[float, Interval(ge=0, le=1), "a share of half the side"] = 0.05
     exact: bool = True
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:

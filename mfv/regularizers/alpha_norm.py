@@ -1,11 +1,12 @@
 """A norm that leaves ordinary colours alone and stops extreme ones."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -25,17 +26,10 @@ class AlphaNorm(Regularizer):
 
     """
 
-    weight: float | Schedule = 1.0
-    alpha: float = 6.0
-    target: float = 80.0
-    bound: float = 160.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.alpha <= 32:
-            raise MfvError(f"the alpha norm's alpha is {self.alpha}; it is an exponent from 1 to 32")
-        for name in ("target", "bound"):
-            if not getattr(self, name) > 0:
-                raise MfvError(f"the alpha norm's {name} is {getattr(self, name)}; it is above 0 grey levels")
+    weight: Annotated[float | Schedule, Ge(0)] = 1.0
+    alpha: Annotated[float, Interval(ge=1, le=32), "an exponent"] = 6.0
+    target: Annotated[float, Gt(0), "a number of grey levels"] = 80.0
+    bound: Annotated[float, Gt(0), "a number of grey levels"] = 160.0
 
     def penalty(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the weighted mean over the pixels (n,)."""

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mfv.limits import Checked
+
 
 class Moment(Protocol):
     """The present step of the optimization, as a regularizer sees it."""
@@ -72,7 +74,7 @@ class UnitImages(Protocol):
         ...
 
 
-class Regularizer:
+class Regularizer(Checked):
     """Keeps an image natural while it is optimized. Override what applies; each acts image by image.
 
     Within a step the four are called in this order, on the part of the canvas that the network sees:

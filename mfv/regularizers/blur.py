@@ -1,10 +1,11 @@
 """Gaussian blur between steps."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -19,12 +20,8 @@ class GaussianBlur(Regularizer):
 
     """
 
-    sigma: float | Schedule = 1.0
-    every: int = 4
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise MfvError(f"the blur's every is {self.every}; it is a number of steps, at least 1")
+    sigma: Annotated[float | Schedule, Ge(0), "a number of pixels"] = 1.0
+    every: Annotated[int, Ge(1), "a number of steps"] = 4
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the blurred pixels, or the pixels as they are between blurs."""

@@ -1,11 +1,12 @@
 """The paper's centre bias: late in the optimization only the centre moves."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 
 
@@ -21,11 +22,7 @@ class CenterMask(Regularizer):
 
     """
 
-    margin: float = 50 / 227
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.margin < 0.5:
-            raise MfvError(f"the mask's margin is {self.margin}; it is a share of the side, from 0 to below .5")
+    margin: Annotated[float, Interval(ge=0, lt=0.5), "a share of the side"] = 50 / 227
 
     def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
         """Return the gradient, zero within the margin."""

@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from mfv.errors import MfvError
@@ -24,7 +26,7 @@ class SmallNormClipping(Regularizer):
 
     """
 
-    percentile: float | Schedule = 20.0
+    percentile: Annotated[float | Schedule, Interval(ge=0, le=100), "a percentile"] = 20.0
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the clipped pixels."""
@@ -44,7 +46,7 @@ class SmallContributionClipping(Regularizer):
 
     """
 
-    percentile: float | Schedule = 90.0
+    percentile: Annotated[float | Schedule, Interval(ge=0, le=100), "a percentile"] = 90.0
 
     def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
         """Remember the gradient for `project`, and return it as it is."""

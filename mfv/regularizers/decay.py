@@ -1,7 +1,9 @@
 """Decay toward the mean colour."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Interval
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -16,7 +18,7 @@ class Decay(Regularizer):
 
     """
 
-    rate: float = 1e-4
+    rate: Annotated[float, Interval(ge=0, le=1), "a share"] = 1e-4
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the decayed pixels."""

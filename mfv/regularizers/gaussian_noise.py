@@ -1,8 +1,10 @@
 """Noise on what the network sees."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -20,7 +22,7 @@ class GaussianNoise(Regularizer):
 
     """
 
-    deviation: float | Schedule = 10.0
+    deviation: Annotated[float | Schedule, Ge(0), "a number of grey levels"] = 10.0
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the images with noise, not clipped."""

@@ -1,15 +1,14 @@
 """The view moves by whole pixels at every step."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.regularizers.views import sampled
-
-MODES = ("roll", "crop")
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,8 @@ class Jitter(Regularizer):
 
     """
 
-    amount: int = 8
-    mode: str = "roll"
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise MfvError(f"the jitter's mode is {self.mode!r}; it is one of {', '.join(MODES)}")
-        if self.amount < 0:
-            raise MfvError(f"the jitter's amount is {self.amount}; it is 0 or more pixels")
+    amount: Annotated[int, Ge(0), "a number of pixels"] = 8
+    mode: Literal["roll", "crop"] = "roll"
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the moved images; the pixels keep their values."""

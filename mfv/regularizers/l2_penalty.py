@@ -1,7 +1,9 @@
 """The squared norm as a penalty."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -19,7 +21,7 @@ class L2Penalty(Regularizer):
 
     """
 
-    weight: float | Schedule = 0.005
+    weight: Annotated[float | Schedule, Ge(0)] = 0.005
 
     def penalty(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the weighted squared norm (n,)."""

@@ -1,15 +1,14 @@
 """A border around what the network sees."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
-
-MODES = ("mean", "constant", "reflect", "random")
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,9 @@ class Padding(Regularizer):
 
     """
 
-    amount: int = 12
-    mode: str = "mean"
-    value: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise MfvError(f"the padding's mode is {self.mode!r}; it is one of {', '.join(MODES)}")
-        if self.amount < 0:
-            raise MfvError(f"the padding's amount is {self.amount}; it is 0 or more pixels")
+    amount: Annotated[int, Ge(0), "a number of pixels"] = 12
+    mode: Literal["mean", "constant", "reflect", "random"] = "mean"
+    value: Annotated[float, Interval(ge=0, le=1), "a grey"] = 0.5
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the larger images."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from mfv.errors import MfvError
@@ -34,19 +36,14 @@ class PatchPrior(Regularizer):
 
     """
 
-    weight: float | Schedule = 0.01
-    size: int = 8
-    stride: int = 4
-    every: int = 5
-    count: int = 2000
-    components: int = 32
+    weight: Annotated[float | Schedule, Interval(ge=0, le=1), "a share"] = 0.01
+    size: Annotated[int, Ge(1), "a number of pixels"] = 8
+    stride: Annotated[int, Ge(1), "a number of pixels"] = 4
+    every: Annotated[int, Ge(1), "a number of steps"] = 5
+    count: Annotated[int, Ge(1), "a number of patches"] = 2000
+    components: Annotated[int, Ge(1), "a number of components"] = 32
     own: bool = True
     database: PatchDatabase | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        for name in ("size", "stride", "every", "count", "components"):
-            if getattr(self, name) < 1:
-                raise MfvError(f"the patch prior's {name} is {getattr(self, name)}; it is at least 1")
 
     def bind(self, subject: UnitImages) -> PatchPrior:
         """Draw the patches from the unit's images."""

@@ -1,10 +1,12 @@
 """A random part of the image, enlarged."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Interval
 from torch import Tensor
 
-from mfv.errors import MfvError
+from mfv.limits import NotAbove
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.regularizers.views import sampled, window
 
@@ -24,13 +26,9 @@ class RandomCrop(Regularizer):
 
     """
 
-    smallest: float = 0.5
-    largest: float = 0.95
-    spread: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.smallest <= self.largest <= 1:
-            raise MfvError(f"a random crop's side is from {self.smallest} to {self.largest}; it lies above 0, up to 1")
+    smallest: Annotated[float, Interval(gt=0, le=1), NotAbove("largest"), "a share of the side"] = 0.5
+    largest: Annotated[float, Interval(gt=0, le=1), "a share of the side"] = 0.95
+    spread: Annotated[float | None, Ge(0), "a share of the side"] = None
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the enlarged parts, bilinear."""

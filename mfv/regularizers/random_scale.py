@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
-from mfv.errors import MfvError
+from mfv.limits import NotAbove
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.regularizers.views import sampled, window
 
@@ -25,15 +27,13 @@ class RandomScale(Regularizer):
 
     """
 
-    factors: Sequence[float] | None = None
-    smallest: float = 0.9
-    largest: float = 1.1
+    factors: Annotated[Sequence[float] | None, Gt(0), "one or more factors"] = None
+    smallest: Annotated[float, Gt(0), NotAbove("largest"), "a factor"] = 0.9
+    largest: Annotated[float, Gt(0), "a factor"] = 1.1
 
     def __post_init__(self) -> None:
         if self.factors is not None:
             object.__setattr__(self, "factors", tuple(self.factors))
-        if not all(factor > 0 for factor in self._choices) or self.smallest > self.largest:
-            raise MfvError(f"a random scale has the factors {list(self._choices)}; they are above 0, from low to high")
 
     @property
     def _choices(self) -> tuple[float, ...]:

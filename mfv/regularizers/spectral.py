@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 
 
@@ -33,11 +34,7 @@ class SpectralGradient(Regularizer):
 
     exponent: float = 0.5
     chroma: float = 1.0
-    blur: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.blur < 0:
-            raise MfvError(f"the gradient's blur is {self.blur}; it is 0 or more pixels")
+    blur: Annotated[float, Ge(0), "a number of pixels"] = 0.0
 
     def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
         """Return the filtered gradient; all filters take the image's edges to meet their opposites."""

@@ -1,10 +1,13 @@
 """A raw gradient, kept from standing still and from jumping."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
+from mfv.limits import NotAbove
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -23,9 +26,9 @@ class StepBounds(Regularizer):
 
     """
 
-    rate: float | Schedule = 1.0
-    smallest: float = 0.1
-    largest: float = 100.0
+    rate: Annotated[float | Schedule, Ge(0)] = 1.0
+    smallest: Annotated[float, Ge(0), NotAbove("largest"), "a number of grey levels"] = 0.1
+    largest: Annotated[float, Ge(0), "a number of grey levels"] = 100.0
 
     def gradient(self, gradient: Tensor, moment: Moment) -> Tensor:
         """Return the bounded gradient; a zero gradient stays zero."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -20,8 +22,8 @@ class RandomTone(Regularizer):
 
     """
 
-    contrast: float = 0.6
-    brightness: float = 0.15
+    contrast: Annotated[float, Interval(ge=0, le=1), "a share"] = 0.6
+    brightness: Annotated[float, Interval(ge=0, le=1), "a share of the range of pixels"] = 0.15
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return one random exposure of each image; it may leave [0, 1]."""

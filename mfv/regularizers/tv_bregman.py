@@ -1,7 +1,9 @@
 """The paper's total-variation denoising after every step."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -23,9 +25,9 @@ class TVBregman(Regularizer):
 
     """
 
-    weight: float | Schedule = 0.4
-    iterations: int = 100
-    tolerance: float = 1e-3
+    weight: Annotated[float | Schedule, Gt(0)] = 0.4
+    iterations: Annotated[int, Ge(1), "a number of sweeps"] = 100
+    tolerance: Annotated[float, Ge(0)] = 1e-3
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the denoised pixels."""

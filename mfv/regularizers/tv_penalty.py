@@ -1,7 +1,9 @@
 """Total variation as a penalty."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -20,8 +22,8 @@ class TVPenalty(Regularizer):
 
     """
 
-    weight: float | Schedule = 10.0
-    beta: float = 2.0
+    weight: Annotated[float | Schedule, Ge(0)] = 10.0
+    beta: Annotated[float, Gt(0), "an exponent"] = 2.0
 
     def penalty(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the weighted mean variation (n,)."""

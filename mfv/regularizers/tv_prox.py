@@ -1,11 +1,12 @@
 """Total-variation denoising at the cost of one or two sweeps a step."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from mfv.errors import MfvError
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.schedules import Schedule, value_at
 
@@ -29,14 +30,9 @@ class TVProx(Regularizer):
 
     """
 
-    weight: float | Schedule = 0.3
-    sweeps: int = 2
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("sweeps", "every"):
-            if getattr(self, name) < 1:
-                raise MfvError(f"the TV's {name} is {getattr(self, name)}; it is 1 or more")
+    weight: Annotated[float | Schedule, Ge(0), "a number of grey levels"] = 0.3
+    sweeps: Annotated[int, Ge(1), "a number of sweeps"] = 2
+    every: Annotated[int, Ge(1), "a number of steps"] = 1
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the smoothed pixels."""
