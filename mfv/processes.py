@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from mfv import distributed
+from mfv import copies, distributed
 from mfv.errors import MfvError
 from mfv.progress import silence_lightning
 
@@ -32,6 +32,10 @@ class ShardedStrategy(DDPStrategy):
     Plain data parallelism would average the processes' gradients, which belong to different
     images, without a word. This one starts the processes and wraps nothing.
     """
+
+    def __init__(self, start_method: Literal["popen", "spawn", "forkserver"]):
+        super().__init__(start_method=start_method)
+        self.surroundings = copies.Surroundings()
 
     def setup_environment(self) -> None:
         """Join the other processes without a word."""
@@ -54,7 +58,12 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
     It starts the others itself, unless torchrun or SLURM did.
     """
     several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
-    return ShardedStrategy(start_method="popen" if distributed.count() > 1 else "spawn") if several else "auto"
+    if not several:
+        return "auto"
+    if distributed.count() > 1:
+        return ShardedStrategy("popen")
+    copies.begin_loading()
+    return ShardedStrategy(copies.START_METHOD)
 
 
 def stage_trainer(
@@ -117,13 +126,13 @@ def taking_turns(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def one_message() -> Iterator[None]:
-    """Raise what ended a started process as an `MfvError`: its own message, or that it was killed, without a traceback.
+def started_processes() -> Iterator[None]:
+    """Let a trainer start processes; what ended one is an `MfvError`: its message, or that it was killed, no traceback.
 
     The other processes are ended too, at once; where torchrun or SLURM started them, it does so.
     """
     try:
-        with distributed.closed_connections_explained():
+        with copies.few_open_files(), distributed.closed_connections_explained():
             yield
     except ProcessExitedException as error:
         how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with status {error.exit_code}"

@@ -1,7 +1,6 @@
 """The command line, as a user types it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,31 +8,26 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import SCRIPT, Command
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
 
 
-def start(arguments: list[str], directory: Path, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *arguments, f"store.root={directory}/store"],
-        cwd=directory,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(arguments: list[str], directory: Path, **environment: str) -> Command:
+    return Command([*arguments, f"store.root={directory}/store"], directory, **environment)
 
 
 def run(arguments: list[str], directory: Path, **environment: str) -> tuple[int, str]:
     process = start(arguments, directory, **environment)
-    output, _ = process.communicate(timeout=300)
-    return process.returncode, output
+    output, _ = process.communicate()
+    return process.wait(), output
 
 
 def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
-    code, output = run([*SMALL, "hydra.run.dir=run"], tmp_path)
-    assert code == 0, output
+    command = [sys.executable, str(SCRIPT), *SMALL, "hydra.run.dir=run", f"store.root={tmp_path}/store"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
     for name in (
         "facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html", "config.yaml", "metrics.csv",
         "facets/facet_00.png", "facets/facet_02.png", "means/mean_00.png",
@@ -147,7 +141,7 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    assert process.wait() == -signal.SIGKILL
     assert checkpoint.exists()
     assert not (tmp_path / "broken" / "render.safetensors").exists()
 

@@ -9,17 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, SCRIPT, Command
 
 from mfv import distributed
 from mfv.errors import MfvError
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
     "data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=2", "layer=features.16", "render.iterations=3",
     "evaluation=none", "machine.accelerator=cpu", "machine.progress=false", "discovery._target_=counting.Counting",
 ]  # fmt: skip
-SCRIPT = str(ROOT / "run.py")
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(SCRIPT)]
 COUNTING = """
 import os
 from pathlib import Path
@@ -57,23 +56,23 @@ jobs.write_report = counted
 """
 
 
-def start(command: list[str], place: Path, **variables: str) -> subprocess.Popen:
-    """Start a command in a folder that holds the counting discovery, with one thread for each process."""
+def counting(place: Path) -> dict[str, str]:
+    """Put the counting discovery into a folder, and return the variables that it needs; one thread for each process."""
     (place / "counting.py").write_text(COUNTING)
     path = os.pathsep.join([str(place), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NOTES": str(place / "notes"), **variables}
-    arguments = [*command, *SMALL, "store.root=store"]
-    return subprocess.Popen(
-        arguments, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NOTES": str(place / "notes")}
 
 
-def end(process: subprocess.Popen, seconds: float = 300) -> tuple[int, str]:
+def start(arguments: list[str], place: Path, **variables: str) -> Command:
+    return Command([*arguments, *SMALL, "store.root=store"], place, **counting(place), **variables)
+
+
+def end(process: Command, seconds: float = 300) -> tuple[int, str]:
     output, _ = process.communicate(timeout=seconds)
-    return process.returncode, output
+    return process.wait(), output
 
 
-def start_as_slurm(place: Path, *arguments: str, **variables: str) -> list[subprocess.Popen]:
+def start_as_slurm(place: Path, *arguments: str, **variables: str) -> list[Command]:
     """Start two processes as srun would, with the variables that it sets for each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -84,7 +83,7 @@ def start_as_slurm(place: Path, *arguments: str, **variables: str) -> list[subpr
     }  # fmt: skip
     return [
         start(
-            [sys.executable, SCRIPT, "machine.devices=2", *arguments], place,
+            ["machine.devices=2", *arguments], place,
             SLURM_PROCID=str(task), SLURM_LOCALID=str(task), **common, **variables,
         )
         for task in (0, 1)
@@ -102,14 +101,19 @@ def found(directory: Path) -> tuple[dict, bytes]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four units by one process."""
     place = tmp_path_factory.mktemp("alone")
-    code, output = end(start([sys.executable, SCRIPT, "unit=3-6", "hydra.run.dir=run"], place))
+    code, output = end(start(["unit=3-6", "hydra.run.dir=run"], place))
     assert code == 0, output
     return place / "run" / "features.16"
 
 
 def test_two_processes_share_a_job_of_many_units(alone: Path, tmp_path: Path) -> None:
-    code, output = end(start([*TORCHRUN, "unit=3-6", "machine.devices=2"], tmp_path))
-    assert code == 0, output
+    command = [*TORCHRUN, "unit=3-6", "machine.devices=2", *SMALL, "store.root=store"]
+    environment = {**os.environ, **counting(tmp_path)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
     (run,) = (tmp_path / "outputs").glob("*/*")  # one folder, though each process had its own time
     for unit in range(3, 7):
         folder = f"unit_{unit:04d}"
@@ -131,7 +135,7 @@ def test_a_killed_task_ends_the_other_and_one_alone_goes_on(alone: Path, tmp_pat
     assert other[0] == 1
     assert other[1].startswith("error: another process of this run has ended")
     assert len(other[1].splitlines()) == 1
-    code, output = end(start([sys.executable, SCRIPT, *asked], tmp_path))
+    code, output = end(start([*asked], tmp_path))
     assert code == 0, output
     assert found(tmp_path / "run") == found(alone / "unit_0003")
 

@@ -1,15 +1,13 @@
 """docs/extending.md: its code is run as it stands, and what it defines takes part in a run."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import skimage
+from commands import Command
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,11 +57,9 @@ def test_all_of_it_takes_part_in_one_run(place: Path) -> None:
         "model.input_size=96 unit=3 facets=2 render.iterations=3 evaluation=none hydra.run.dir=run store.root=store"
     )
     assert len(given) == 8
-    finished = subprocess.run(
-        [sys.executable, ROOT / "run.py", "--config-dir", "my_conf", *given, *settings.split()],
-        cwd=place, env=os.environ | {"PYTHONPATH": f"{place}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
+    command = Command(["--config-dir", "my_conf", *given, *settings.split()], place, PYTHONPATH=str(place))
+    output, _ = command.communicate()
+    assert command.wait() == 0, output
     document = json.loads((place / "run" / "facets.json").read_text())
     assert document["unit"] == {"model": "custom", "layer": "8", "index": 3, "label": None}
     assert document["discovery"]["method"] == "ward"

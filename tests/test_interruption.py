@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import SCRIPT, Command
 from test_experiment import Small, fingerprint
 
 import mfv
@@ -22,7 +23,7 @@ from mfv.api import fast_recipe
 from mfv.interruption import Interrupted, interruptible
 from mfv.rendering.renderer import FacetRenderer
 
-ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "evaluation=none"]
 STEPS = 12
 IMAGES = [np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8) for k in range(20)]
 
@@ -166,22 +167,15 @@ def test_a_keyboard_interrupt_that_is_no_signal_is_not_lightnings_exit() -> None
     assert found == [False]
 
 
-def started(arguments: list[str], directory: Path) -> subprocess.Popen:
-    small = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "evaluation=none"]
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *small, *arguments, f"store.root={directory}/store"],
-        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
 def test_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
-    process = started(["render.iterations=4000", "checkpoint_every=2", "hydra.run.dir=run"], tmp_path)
+    asked = ["render.iterations=4000", "checkpoint_every=2", "hydra.run.dir=run", f"store.root={tmp_path}/store"]
+    process = Command([*SMALL, *asked], tmp_path)
     deadline = time.monotonic() + 240
     while not (tmp_path / "run" / "render.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    assert process.wait() == 130, output
     assert "Traceback" not in output
     assert "KeyboardInterrupt" not in output
     *_, said, command = output.strip().splitlines()
@@ -194,7 +188,10 @@ def test_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_at_the_start_is_short_too(tmp_path: Path) -> None:
-    process = started(["hydra.run.dir=run"], tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), *SMALL, "hydra.run.dir=run", f"store.root={tmp_path}/store"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "config.yaml").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

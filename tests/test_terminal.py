@@ -1,48 +1,41 @@
 """What a terminal of 80 columns shows, read from a pseudo terminal."""
 
-import errno
 import fcntl
 import os
 import pty
 import re
+import select
 import struct
-import subprocess
 import sys
 import termios
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 from mfv.pipeline import with_bars
 
-ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
 STAGES = ["collect", "select", "discover", "render", "evaluate", "report"]
 
 
-def transcript(command: list[str], directory: Path, **environment: str) -> str:
-    """Return what a command writes to a terminal of 80 columns that is all it has."""
+def transcript(arguments: list[str], directory: Path, **environment: str) -> str:
+    """Return what a run writes to a terminal of 80 columns that is all it has."""
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    known = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
-        command, cwd=directory, env={**known, "TERM": "xterm", **environment}, stdin=end, stdout=end, stderr=end
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("COLUMNS", "LINES"):
+            patch.delenv(name, raising=False)
+        process = Command(arguments, directory, output=os.ttyname(end), **{"TERM": "xterm", **environment})
+    written, ended = b"", False
+    while not ended:
+        ended = process.poll() is not None  # and what it has written is there to read
+        while select.select([terminal], [], [], 0 if ended else 0.1)[0]:
+            written += os.read(terminal, 1 << 16)
     os.close(end)
-    written = b""
-    while True:
-        try:
-            more = os.read(terminal, 1 << 16)
-        except OSError as error:  # Linux's way to say that the other end is closed
-            if error.errno != errno.EIO:
-                raise
-            break
-        if not more:
-            break
-        written += more
     os.close(terminal)
     text = written.decode()
-    assert process.wait(timeout=60) == 0, text
+    assert process.wait(60) == 0, text
     return text
 
 
@@ -68,9 +61,7 @@ def screen(text: str) -> list[str]:
 def run(arguments: list[str], directory: Path, **environment: str) -> str:
     small = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=2", "render.iterations=4"]
     return transcript(
-        [sys.executable, str(ROOT / "run.py"), *small, "evaluation=none", *arguments, f"store.root={directory}/store"],
-        directory,
-        **environment,
+        [*small, "evaluation=none", *arguments, f"store.root={directory}/store"], directory, **environment
     )
 
 

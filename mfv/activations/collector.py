@@ -27,7 +27,7 @@ from mfv.models.batches import shown
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.preparation import leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
-from mfv.processes import one_message, stage_trainer, taking_turns
+from mfv.processes import stage_trainer, started_processes, taking_turns
 from mfv.progress import StageBar, quiet_lightning
 
 AUTO = "auto"
@@ -347,7 +347,7 @@ def collect_layers(
             )
             missing = sum(map(len, collector.missing.values()))
             bars = [StageBar("collect", missing, "images")] if progress else []
-            with quiet_lightning(), one_message(), interruptible():
+            with quiet_lightning(), started_processes(), interruptible():
                 trainer = stage_trainer(root, accelerator, devices, num_nodes, bars, logger=False)
                 trainer.predict(collector, return_predictions=False)
             distributed.meet()  # each has written its own shards

@@ -18,7 +18,7 @@ from mfv.interruption import interruptible
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
 from mfv.objectives.unit import UnitActivation
-from mfv.processes import one_message, stage_trainer, strategy
+from mfv.processes import stage_trainer, started_processes, strategy
 from mfv.progress import StageBar, quiet_lightning
 from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
@@ -124,7 +124,7 @@ def render_units(
     if progress:
         callbacks.append(StageBar("render", recipe.steps, "steps"))
     try:
-        with quiet_lightning(), one_message(), interruptible(step_by_step=alone) as wish:
+        with quiet_lightning(), started_processes(), interruptible(step_by_step=alone) as wish:
             module.wish = wish
             trainer = stage_trainer(
                 directory, accelerator, devices, num_nodes, callbacks,

@@ -1,0 +1,88 @@
+"""Processes that are copies of one with the libraries loaded; nothing here needs PyTorch.
+
+A stage on several devices starts a process for each. New interpreters would each load PyTorch and Lightning, at every
+stage; a server loads them once, while the run itself does so, and each process is a copy of it.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Literal
+
+# Elsewhere the system's own libraries do not bear being copied.
+START_METHOD: Literal["forkserver", "spawn"] = "forkserver" if sys.platform == "linux" else "spawn"
+LOADED = ["mfv.activations.collector", "mfv.rendering.renderer"]
+LARGE = 1 << 20  # bytes
+MOST_FILES = 200
+
+
+def begin_loading() -> None:
+    """Start the server, unless it is there; it ends with this process."""
+    if START_METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(LOADED)
+        forkserver.ensure_running()
+
+
+def asks_for_several(machine: Mapping[str, Any]) -> bool:
+    """Say whether the settings certainly take several processes that mfv starts itself; "auto" is known by PyTorch."""
+    return machine["devices"] not in (1, "1", "auto") or machine["num_nodes"] > 1
+
+
+@contextmanager
+def few_open_files() -> Iterator[None]:
+    """Let tensors travel to another process by value, but for large ones, which share memory by way of open files.
+
+    By itself PyTorch opens a file for each tensor, and a server takes at most 256 of them for a process.
+    """
+    import torch
+    from torch.multiprocessing.reductions import reduce_tensor
+
+    shared: set[tuple[int, int]] = set()
+
+    def sent(tensor: torch.Tensor) -> Any:
+        if tensor.layout != torch.strided:
+            return reduce_tensor(tensor)
+        if tensor.nbytes >= LARGE and ((tensor.data_ptr(), tensor.nbytes) in shared or len(shared) < MOST_FILES):
+            found = reduce_tensor(tensor)  # moves it to memory that can be shared
+            shared.add((tensor.data_ptr(), tensor.nbytes))
+            return found
+        value, written = tensor.detach(), io.BytesIO()
+        torch.save(value if value.untyped_storage().nbytes() == value.nbytes else value.clone(), written)
+        return _read, (written.getvalue(), isinstance(tensor, torch.nn.Parameter), tensor.requires_grad)
+
+    kinds = (torch.Tensor, torch.nn.Parameter)
+    for kind in kinds:
+        ForkingPickler.register(kind, sent)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            ForkingPickler.register(kind, reduce_tensor)
+
+
+class Surroundings:
+    """The environment's variables, that go along to another process: a copy has those that the server began with."""
+
+    def __getstate__(self) -> dict[str, str]:
+        """Take those of now."""
+        return dict(os.environ)
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        """Make them those of this process."""
+        for name in os.environ.keys() - state:
+            del os.environ[name]
+        os.environ.update(state)
+
+
+def _read(written: bytes, is_parameter: bool, requires_grad: bool) -> Any:
+    import torch
+
+    tensor = torch.load(io.BytesIO(written), weights_only=True)
+    return torch.nn.Parameter(tensor, requires_grad) if is_parameter else tensor.requires_grad_(requires_grad)

@@ -1,0 +1,96 @@
+"""Processes that are copies of one with the libraries loaded: what they are given, and what they cost."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mfv import copies
+from mfv.copies import LARGE, Surroundings, asks_for_several, few_open_files
+from mfv.processes import ShardedStrategy
+
+copying = pytest.mark.skipif(copies.START_METHOD != "forkserver", reason="this system starts new interpreters")
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def write(given: object, path: Path) -> None:
+    """Write down what has come, in another process."""
+    torch.save((given, torch.multiprocessing.get_sharing_strategy(), dict(os.environ)), path)
+
+
+def sent(given: object, path: Path) -> tuple[object, str, dict[str, str]]:
+    process = multiprocessing.get_context(copies.START_METHOD).Process(target=write, args=(given, path))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    return torch.load(path, weights_only=False)
+
+
+@copying
+def test_hundreds_of_tensors_arrive_as_they_are(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    large = torch.rand(3, LARGE // 4, generator=generator)
+    given = {
+        "many": [torch.rand(3, 2, generator=generator) for _ in range(600)],
+        "views": list(large.view(-1)[:900].unbind()),
+        "last channels": torch.rand(2, 3, 5, 7, generator=generator).contiguous(memory_format=torch.channels_last),
+        "half": torch.rand(4, generator=generator).bfloat16(),
+        "large": large,
+        "parameter": nn.Parameter(torch.rand(3, generator=generator), requires_grad=False),
+        "learned": nn.Parameter(torch.rand(3, generator=generator)),
+        "tied": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)),
+        "empty": torch.empty(0, 3),
+        "sparse": torch.eye(3).to_sparse(),
+    }
+    given["tied"][1].weight = given["tied"][0].weight
+    before = torch.multiprocessing.get_sharing_strategy()
+    with few_open_files():
+        found, _, _ = sent(given, tmp_path / "found.pt")
+    assert torch.multiprocessing.get_sharing_strategy() == before
+    for name, value in given.items():
+        if isinstance(value, list):
+            assert all(torch.equal(one, other) for one, other in zip(value, found[name], strict=True))
+        elif isinstance(value, nn.Module):
+            assert found[name][1].weight is found[name][0].weight
+            assert torch.equal(value[0].weight, found[name][0].weight)
+        else:
+            assert torch.equal(value.to_dense(), found[name].to_dense()), name
+            assert type(value) is type(found[name])
+            assert value.requires_grad == found[name].requires_grad
+            if not value.is_sparse:
+                assert value.stride() == found[name].stride()
+
+
+@copying
+def test_more_large_tensors_than_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "LARGE", 16)
+    given = [torch.full((9,), float(number)) for number in range(400)]
+    with few_open_files():
+        for _ in range(2):  # of several processes each gets all
+            found, _, _ = sent(given, tmp_path / "found.pt")
+            assert all(torch.equal(one, other) for one, other in zip(given, found, strict=True))
+    assert sum(tensor.is_shared() for tensor in given) == copies.MOST_FILES
+
+
+@copying
+def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies.begin_loading()  # with the environment before
+    monkeypatch.setenv("MFV_TEST_NEW", "here")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    _, _, environment = sent(Surroundings(), tmp_path / "found.pt")
+    assert environment == dict(os.environ)
+
+
+@copying
+def test_a_stage_takes_its_environment_along() -> None:
+    assert isinstance(ShardedStrategy(copies.START_METHOD).surroundings, Surroundings)
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "several"), [(1, 1, False), ("auto", 1, False), (2, 1, True), ("3", 1, True), (1, 2, True)]
+)
+def test_several_processes_are_foreseen(devices: object, nodes: int, several: bool) -> None:
+    assert asks_for_several({"devices": devices, "num_nodes": nodes}) == several
