@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -65,6 +67,19 @@ def few_open_files() -> Iterator[None]:
     finally:
         for kind in kinds:
             ForkingPickler.register(kind, reduce_tensor)
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as the one that started it has: killed, that could not end it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
 class Surroundings:

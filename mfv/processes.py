@@ -39,6 +39,7 @@ class ShardedStrategy(DDPStrategy):
 
     def setup_environment(self) -> None:
         """Join the other processes without a word."""
+        copies.end_with_parent()
         silence_lightning()
         super().setup_environment()
 

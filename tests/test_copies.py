@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from mfv.processes import ShardedStrategy
 
 copying = pytest.mark.skipif(copies.START_METHOD != "forkserver", reason="this system starts new interpreters")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def loaded() -> None:
+    copies.begin_loading()
 
 
 def write(given: object, path: Path) -> None:
@@ -77,7 +83,6 @@ def test_more_large_tensors_than_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 @copying
 def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies.begin_loading()  # with the environment before
     monkeypatch.setenv("MFV_TEST_NEW", "here")
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     _, _, environment = sent(Surroundings(), tmp_path / "found.pt")
@@ -87,6 +92,42 @@ def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.Monk
 @copying
 def test_a_stage_takes_its_environment_along() -> None:
     assert isinstance(ShardedStrategy(copies.START_METHOD).surroundings, Surroundings)
+
+
+def wait_for(path: Path) -> None:
+    """Say who this is, and wait, unless the process that started this one has ended."""
+    copies.end_with_parent()
+    path.write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def start_another(path: Path) -> None:
+    multiprocessing.get_context("fork").Process(target=wait_for, args=(path,)).start()
+    time.sleep(120)
+
+
+def runs(process: int) -> bool:
+    """Say whether a process is there and not dead yet, as Linux has it."""
+    status = Path(f"/proc/{process}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@copying
+def test_what_a_killed_process_has_started_ends(tmp_path: Path) -> None:
+    middle = multiprocessing.get_context(copies.START_METHOD).Process(target=start_another, args=(tmp_path / "who",))
+    middle.start()
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "who").exists() and (tmp_path / "who").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    last = int((tmp_path / "who").read_text())
+    assert runs(last)
+    middle.kill()
+    while runs(last) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not runs(last)
 
 
 @pytest.mark.parametrize(
