@@ -7,8 +7,8 @@ step: a step of every preset against the bare gradient. layer: many units' facet
 peers: other programs, in an environment of their own that this script makes (they need the package registry).
 recognize: the same, until a second network recognizes the pictures. extract: collecting against decoding and the
 forward pass. discover: FAISS and PCA against scikit-learn. growth: with facets, image size and codes, and peak memory.
-command: --help, mistakes and the default run. device: a step on a GPU, where there is one. Prints one table; writes
-benchmark.md and benchmark.json.
+command: --help, mistakes and the default run. starts: processes that a stage starts. device: a step on a GPU, where
+there is one. Prints one table; writes benchmark.md and benchmark.json.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from benchmarks.device import device
 from benchmarks.growth import growth, only
 from benchmarks.layer import layer
 from benchmarks.programs import peers, recognition
+from benchmarks.starts import starts
 from benchmarks.step import steps
 
 from mfv.memory import keep_freed_memory
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "growth": growth,
     "layer": layer,
     "command": command,
+    "starts": starts,
     "device": device,
 }
 

@@ -23,6 +23,7 @@ def command(bench: Bench) -> list[Row]:
         "an unknown preset": ["render=fst"],
         "facets=0": ["facets=0"],
         "a value that cannot be": ["select.by=some"],
+        "a number beyond its limits": ["render.regularizers.tv.every=0"],
         "an unknown folder": ["data=folder", "data.root=/no/such/folder"],
         "an unknown layer": ["layer=nope"],
         "an unknown unit": ["layer=classifier.1", "unit=nosuch"],
