@@ -133,8 +133,8 @@ def check_limits(place: str, values: Mapping[str, Any], limits: Mapping[str, Lim
 class Checked:
     """What compares its arguments with their limits when it is made (`MfvError` where one is beyond)."""
 
-    def __new__(cls, *arguments: Any, **named: Any) -> Any:
-        """Check, and leave the rest to the class."""
+    # Without a docstring: the API reference would show this constructor in place of the class's own.
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:  # noqa: D102
         made: type = cls
         signature, limits = _of_class(made)
         if limits and (arguments or named):

@@ -9,11 +9,14 @@ It takes the extra `docs` (pdoc).
 from __future__ import annotations
 
 import argparse
+import inspect
 import pkgutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 import pdoc
 import pdoc.render
@@ -21,6 +24,7 @@ import pdoc.render
 import mfv.data
 import mfv.discovery
 import mfv.rendering
+from mfv.limits import limits_of
 
 PAGES = Path("outputs/api")
 TEMPLATES = Path(__file__).with_name("api_pages")
@@ -49,12 +53,30 @@ def build(modules: Sequence[str], directory: Path) -> None:
         for name in package.__all__:
             setattr(package, name, getattr(package, name))
     pdoc.render.configure(docformat="google", show_source=False, template_directory=TEMPLATES)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), limits_in_words():
         # A dataclass's inherited fields have the types of another module: they are shown as they are written there.
         warnings.filterwarnings("ignore", "Error parsing type annotation")
         # Packages without __all__ bring along modules that are named here too.
         warnings.filterwarnings("ignore", "The module specification")
         pdoc.pdoc(*modules, output_directory=directory)
+
+
+@contextmanager
+def limits_in_words() -> Iterator[None]:
+    """Let signatures show `float (a share, from 0 to 1)` for what is annotated with limits (`mfv.limits`)."""
+    plain = inspect.formatannotation
+
+    def shown(annotation: Any, base_module: str | None = None, **options: Any) -> str:
+        limits = limits_of(annotation) if get_origin(annotation) is Annotated else None
+        if limits is None:
+            return plain(annotation, base_module, **options)
+        return f"{plain(get_args(annotation)[0], base_module, **options)} ({limits})"
+
+    inspect.formatannotation = shown
+    try:
+        yield
+    finally:
+        inspect.formatannotation = plain
 
 
 if __name__ == "__main__":

@@ -76,6 +76,13 @@ def test_sections_become_lists(pages: Path) -> None:
         assert heading not in page
 
 
+def test_a_constructor_shows_its_arguments_and_their_limits_in_words(pages: Path) -> None:
+    page = (pages / "mfv" / "regularizers.html").read_text(encoding="utf-8")
+    shown = words(page[page.index('id="RandomAffine.__init__"') :][:6000])
+    assert words("rotation: float (an angle in degrees, from 0 to 180) = 10.0, smallest: float (a share of") in shown
+    assert "Annotated" not in words(page)
+
+
 def test_a_class_shows_its_constructor_and_no_bare_fields(pages: Path) -> None:
     page = (pages / "mfv" / "regularizers.html").read_text(encoding="utf-8")
     assert 'id="RandomAffine.__init__"' in page

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Interval
 from torch import Tensor
 
 from mfv.parameterizations.base import Parameterization, UnitImages, square_side
@@ -33,7 +33,7 @@ class Fourier(Parameterization):
 
     """
 
-    exponent: Annotated[float, Ge(0), "an exponent"] = 1.0
+    exponent: Annotated[float, Interval(ge=0, le=4), "an exponent"] = 1.0
     color: Literal["imagenet", "images", "none"] = "imagenet"
     basis: ColorBasis | None = field(default=None, repr=False)
 

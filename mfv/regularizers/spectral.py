@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -32,7 +32,7 @@ class SpectralGradient(Regularizer):
 
     """
 
-    exponent: float = 0.5
+    exponent: Annotated[float, Interval(ge=-4, le=4), "an exponent"] = 0.5
     chroma: float = 1.0
     blur: Annotated[float, Ge(0), "a number of pixels"] = 0.0
 

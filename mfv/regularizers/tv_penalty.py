@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from mfv.regularizers.base import Moment, Regularizer
@@ -23,7 +23,7 @@ class TVPenalty(Regularizer):
     """
 
     weight: Annotated[float | Schedule, Ge(0)] = 10.0
-    beta: Annotated[float, Gt(0), "an exponent"] = 2.0
+    beta: Annotated[float, Interval(gt=0, le=8), "an exponent"] = 2.0
 
     def penalty(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the weighted mean variation (n,)."""

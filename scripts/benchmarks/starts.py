@@ -1,4 +1,4 @@
-"""The processes that a stage on several devices starts: copies of one with the libraries loaded, or new interpreters."""
+"""Processes that a stage on several devices starts: copies of one with the libraries loaded, or new interpreters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mfv import copies
 def starts(bench: Bench) -> list[Row]:
     """Time a process that loads what a stage needs, both ways in turn."""
     if copies.START_METHOD != "forkserver":
-        return [Row("starts", "a new interpreter", value=timed(lambda: started("spawn")), unit="s")]
+        return [Row("starts", "a new interpreter", value=timed(lambda: started(copied=False)), unit="s")]
     copies.begin_loading()
-    first = timed(lambda: started("forkserver"))
-    turns = [(timed(lambda: started("spawn")), timed(lambda: started("forkserver"))) for _ in range(bench.rounds)]
+    first = timed(lambda: started(copied=True))
+    turns = [(timed(lambda: started(copied=False)), timed(lambda: started(copied=True))) for _ in range(bench.rounds)]
     new, copied = (statistics.median(each) for each in zip(*turns, strict=True))
     ratio = statistics.median(one / other for one, other in turns)
     return [
@@ -26,13 +26,16 @@ def starts(bench: Bench) -> list[Row]:
     ]
 
 
-def started(method: str) -> None:
-    """Start a process and wait for its end."""
-    process = multiprocessing.get_context(method).Process(target=load)
+def started(copied: bool) -> None:
+    """Start a process, a copy or a new interpreter, and wait for its end."""
+    if copied:
+        process = multiprocessing.get_context("forkserver").Process(target=load)
+    else:
+        process = multiprocessing.get_context("spawn").Process(target=load)  # type: ignore[assignment]
     process.start()
     process.join()
     if process.exitcode:
-        raise RuntimeError(f"a process started by {method} ended with status {process.exitcode}")
+        raise RuntimeError(f"a process ended with status {process.exitcode}")
 
 
 def load() -> None:
