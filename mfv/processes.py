@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import signal
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,10 @@ from mfv.errors import MfvError
 from mfv.progress import silence_lightning
 
 LOCK = "in_use.lock"
+IMPORTABLE = (
+    "networks, images and methods of your own must stand in a file that can be imported, not in a notebook's cell, and "
+    "what a script does under if __name__ == '__main__': — or take a single process (devices=1)"
+)
 
 logger = logging.getLogger("mfv")
 
@@ -135,9 +140,17 @@ def started_processes() -> Iterator[None]:
     try:
         with copies.few_open_files(), distributed.closed_connections_explained():
             yield
+    except (BrokenPipeError, ConnectionResetError, EOFError) as error:
+        raise MfvError(f"a process ended while it was started, and says why above: {IMPORTABLE}") from error
+    except (pickle.PicklingError, AttributeError) as error:
+        if "pickle" not in str(error):
+            raise
+        raise MfvError(f"{error}: {IMPORTABLE}") from error
     except ProcessExitedException as error:
         how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with status {error.exit_code}"
         reason = ": usually the system does so for want of memory" if error.signal_name == "SIGKILL" else ""
+        if not error.signal_name:
+            reason = f", and says why above (where it could not even start: {IMPORTABLE})"
         raise MfvError(
             f"process {error.error_index} of those on this machine {how}{reason}. What is finished is kept: the same "
             "command, with the same hydra.run.dir, goes on behind it; fewer processes (machine.devices) or images at "

@@ -11,7 +11,8 @@ from torch import nn
 
 from mfv import copies
 from mfv.copies import LARGE, Surroundings, asks_for_several, few_open_files
-from mfv.processes import ShardedStrategy
+from mfv.errors import MfvError
+from mfv.processes import ShardedStrategy, started_processes
 
 copying = pytest.mark.skipif(copies.START_METHOD != "forkserver", reason="this system starts new interpreters")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -128,6 +129,16 @@ def test_what_a_killed_process_has_started_ends(tmp_path: Path) -> None:
     while runs(last) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not runs(last)
+
+
+@copying
+def test_what_a_process_cannot_import_is_told(tmp_path: Path) -> None:
+    def local() -> None: ...
+
+    with pytest.raises(MfvError, match=r"local.*must stand in a file that can be imported"), started_processes():
+        multiprocessing.get_context(copies.START_METHOD).Process(target=local).start()
+    with pytest.raises(AttributeError, match="else"), started_processes():  # what has nothing to do with it stays
+        raise AttributeError("something else")
 
 
 @pytest.mark.parametrize(
