@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -139,6 +141,28 @@ def test_what_a_process_cannot_import_is_told(tmp_path: Path) -> None:
         multiprocessing.get_context(copies.START_METHOD).Process(target=local).start()
     with pytest.raises(AttributeError, match="else"), started_processes():  # what has nothing to do with it stays
         raise AttributeError("something else")
+
+
+def test_what_is_loaded_asks_for_no_gpu() -> None:
+    """Once a process has asked CUDA for its devices, its copies cannot use them."""
+    code = """
+import importlib
+import torch
+from mfv.copies import LOADED
+
+asked = []
+for name in ("_cuda_getDeviceCount", "_cuda_init"):
+    setattr(torch._C, name, lambda name=name: asked.append(name) or 0)
+for name in LOADED:
+    importlib.import_module(name)
+print(asked)
+torch.cuda.device_count(), torch.cuda.is_available()
+print(asked)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loading, then = done.stdout.split("\n")[:2]
+    assert loading == "[]"
+    assert torch.version.cuda is None or then != "[]"  # it would have been noticed
 
 
 @pytest.mark.parametrize(
