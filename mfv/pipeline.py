@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from mfv import copies, distributed
+from mfv import distributed, fork_server
 from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
@@ -57,8 +57,9 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
     distributed.together(lambda: _check(settings))
     distributed.first(lambda: _claim(directory, settings))
-    if distributed.count() == 1 and copies.asks_for_several(settings["machine"]):
-        copies.begin_loading()  # beside what this process loads
+    machine = settings["machine"]
+    if distributed.count() == 1 and fork_server.asks_for_several(machine["devices"], machine["num_nodes"]):
+        fork_server.begin_loading()  # beside what this process loads
     with ending_at_once(), loading_libraries():
         experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 

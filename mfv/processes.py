@@ -18,7 +18,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from mfv import copies, distributed
+from mfv import distributed, fork_server
 from mfv.errors import MfvError
 from mfv.progress import silence_lightning
 
@@ -40,11 +40,11 @@ class ShardedStrategy(DDPStrategy):
 
     def __init__(self, start_method: Literal["popen", "spawn", "forkserver"]):
         super().__init__(start_method=start_method)
-        self.surroundings = copies.Surroundings()
+        self.surroundings = fork_server.Surroundings()
 
     def setup_environment(self) -> None:
         """Join the other processes without a word."""
-        copies.end_with_parent()
+        fork_server.end_with_parent()
         silence_lightning()
         super().setup_environment()
 
@@ -63,13 +63,13 @@ def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
 
     It starts the others itself, unless torchrun or SLURM did.
     """
-    several = num_nodes > 1 or devices not in (1, "1", "auto") or (devices == "auto" and torch.cuda.device_count() > 1)
-    if not several:
+    by_itself = devices == "auto" and torch.cuda.device_count() > 1
+    if not (by_itself or fork_server.asks_for_several(devices, num_nodes)):
         return "auto"
     if distributed.count() > 1:
         return ShardedStrategy("popen")
-    copies.begin_loading()
-    return ShardedStrategy(copies.START_METHOD)
+    fork_server.begin_loading()
+    return ShardedStrategy(fork_server.START_METHOD)
 
 
 def stage_trainer(
@@ -138,7 +138,7 @@ def started_processes() -> Iterator[None]:
     The other processes are ended too, at once; where torchrun or SLURM started them, it does so.
     """
     try:
-        with copies.few_open_files(), distributed.closed_connections_explained():
+        with fork_server.few_open_files(), distributed.closed_connections_explained():
             yield
     except (BrokenPipeError, ConnectionResetError, EOFError) as error:
         raise MfvError(f"a process ended while it was started, and says why above: {IMPORTABLE}") from error

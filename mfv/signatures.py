@@ -130,7 +130,7 @@ def _of_function(node: ast.FunctionDef) -> dict[str, Argument]:
 def _argument(annotation: ast.expr) -> Argument:
     limits = limits_of(annotation)
     if isinstance(annotation, ast.Subscript):
-        of = ast.unparse(annotation.value)
+        of = ast.unparse(annotation.value).rpartition(".")[2]
         if of == "Annotated" and isinstance(annotation.slice, ast.Tuple):
             annotation = annotation.slice.elts[0]
         elif of == "Literal":

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from mfv.copies import LOADED
+from mfv.fork_server import LOADED
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "run.py"
@@ -58,10 +58,6 @@ class Command:
     def pid(self) -> int:
         assert self.process.pid
         return self.process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self.process.exitcode
 
     def poll(self) -> int | None:
         return self.process.exitcode

@@ -7,14 +7,14 @@ import multiprocessing
 import statistics
 
 from benchmarks.bench import Bench, Row, timed
-from mfv import copies
+from mfv import fork_server
 
 
 def starts(bench: Bench) -> list[Row]:
     """Time a process that loads what a stage needs, both ways in turn."""
-    if copies.START_METHOD != "forkserver":
+    if fork_server.START_METHOD != "forkserver":
         return [Row("starts", "a new interpreter", value=timed(lambda: started(copied=False)), unit="s")]
-    copies.begin_loading()
+    fork_server.begin_loading()
     first = timed(lambda: started(copied=True))
     turns = [(timed(lambda: started(copied=False)), timed(lambda: started(copied=True))) for _ in range(bench.rounds)]
     new, copied = (statistics.median(each) for each in zip(*turns, strict=True))
@@ -40,5 +40,5 @@ def started(copied: bool) -> None:
 
 def load() -> None:
     """Load what a stage needs."""
-    for name in copies.LOADED:
+    for name in fork_server.LOADED:
         importlib.import_module(name)

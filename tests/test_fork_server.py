@@ -1,4 +1,4 @@
-"""Processes that are copies of one with the libraries loaded: what they are given, and what they cost."""
+"""Processes that are copies of one with the libraries loaded: what they are given, and how they end."""
 
 import multiprocessing
 import os
@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from mfv import copies
-from mfv.copies import LARGE, Surroundings, asks_for_several, few_open_files
+from mfv import fork_server
 from mfv.errors import MfvError
+from mfv.fork_server import LARGE, Surroundings, asks_for_several, few_open_files
 from mfv.processes import ShardedStrategy, started_processes
 
-copying = pytest.mark.skipif(copies.START_METHOD != "forkserver", reason="this system starts new interpreters")
+copying = pytest.mark.skipif(fork_server.START_METHOD != "forkserver", reason="this system starts new interpreters")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
 def loaded() -> None:
-    copies.begin_loading()
+    fork_server.begin_loading()
 
 
 def write(given: object, path: Path) -> None:
@@ -31,7 +31,7 @@ def write(given: object, path: Path) -> None:
 
 
 def sent(given: object, path: Path) -> tuple[object, str, dict[str, str]]:
-    process = multiprocessing.get_context(copies.START_METHOD).Process(target=write, args=(given, path))
+    process = multiprocessing.get_context(fork_server.START_METHOD).Process(target=write, args=(given, path))
     process.start()
     process.join(60)
     assert process.exitcode == 0
@@ -75,13 +75,13 @@ def test_hundreds_of_tensors_arrive_as_they_are(tmp_path: Path) -> None:
 
 @copying
 def test_more_large_tensors_than_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "LARGE", 16)
+    monkeypatch.setattr(fork_server, "LARGE", 16)
     given = [torch.full((9,), float(number)) for number in range(400)]
     with few_open_files():
         for _ in range(2):  # of several processes each gets all
             found, _, _ = sent(given, tmp_path / "found.pt")
             assert all(torch.equal(one, other) for one, other in zip(given, found, strict=True))
-    assert sum(tensor.is_shared() for tensor in given) == copies.MOST_FILES
+    assert sum(tensor.is_shared() for tensor in given) == fork_server.MOST_FILES
 
 
 @copying
@@ -94,12 +94,12 @@ def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.Monk
 
 @copying
 def test_a_stage_takes_its_environment_along() -> None:
-    assert isinstance(ShardedStrategy(copies.START_METHOD).surroundings, Surroundings)
+    assert isinstance(ShardedStrategy(fork_server.START_METHOD).surroundings, Surroundings)
 
 
 def wait_for(path: Path) -> None:
     """Say who this is, and wait, unless the process that started this one has ended."""
-    copies.end_with_parent()
+    fork_server.end_with_parent()
     path.write_text(str(os.getpid()))
     time.sleep(120)
 
@@ -120,12 +120,14 @@ def runs(process: int) -> bool:
 
 @copying
 def test_what_a_killed_process_has_started_ends(tmp_path: Path) -> None:
-    middle = multiprocessing.get_context(copies.START_METHOD).Process(target=start_another, args=(tmp_path / "who",))
+    middle = multiprocessing.get_context(fork_server.START_METHOD).Process(
+        target=start_another, args=(tmp_path / "who",)
+    )
     middle.start()
     deadline = time.monotonic() + 60
-    while not ((tmp_path / "who").exists() and (tmp_path / "who").read_text()) and time.monotonic() < deadline:
+    while not (who.exists() and who.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    last = int((tmp_path / "who").read_text())
+    last = int(who.read_text())
     assert runs(last)
     middle.kill()
     while runs(last) and time.monotonic() < deadline:
@@ -138,7 +140,7 @@ def test_what_a_process_cannot_import_is_told(tmp_path: Path) -> None:
     def local() -> None: ...
 
     with pytest.raises(MfvError, match=r"local.*must stand in a file that can be imported"), started_processes():
-        multiprocessing.get_context(copies.START_METHOD).Process(target=local).start()
+        multiprocessing.get_context(fork_server.START_METHOD).Process(target=local).start()
     with pytest.raises(AttributeError, match="else"), started_processes():  # what has nothing to do with it stays
         raise AttributeError("something else")
 
@@ -148,7 +150,7 @@ def test_what_is_loaded_asks_for_no_gpu() -> None:
     code = """
 import importlib
 import torch
-from mfv.copies import LOADED
+from mfv.fork_server import LOADED
 
 asked = []
 for name in ("_cuda_getDeviceCount", "_cuda_init"):
@@ -169,4 +171,4 @@ print(asked)
     ("devices", "nodes", "several"), [(1, 1, False), ("auto", 1, False), (2, 1, True), ("3", 1, True), (1, 2, True)]
 )
 def test_several_processes_are_foreseen(devices: object, nodes: int, several: bool) -> None:
-    assert asks_for_several({"devices": devices, "num_nodes": nodes}) == several
+    assert asks_for_several(devices, nodes) == several

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.reduction import ForkingPickler
@@ -32,9 +32,9 @@ def begin_loading() -> None:
         forkserver.ensure_running()
 
 
-def asks_for_several(machine: Mapping[str, Any]) -> bool:
-    """Say whether the settings certainly take several processes that mfv starts itself; "auto" is known by PyTorch."""
-    return machine["devices"] not in (1, "1", "auto") or machine["num_nodes"] > 1
+def asks_for_several(devices: int | str, num_nodes: int) -> bool:
+    """Say whether the settings take several processes for certain; what "auto" takes, PyTorch knows."""
+    return num_nodes > 1 or devices not in (1, "1", "auto")
 
 
 @contextmanager
