@@ -120,9 +120,8 @@ def runs(process: int) -> bool:
 
 @copying
 def test_what_a_killed_process_has_started_ends(tmp_path: Path) -> None:
-    middle = multiprocessing.get_context(fork_server.START_METHOD).Process(
-        target=start_another, args=(tmp_path / "who",)
-    )
+    who = tmp_path / "who"
+    middle = multiprocessing.get_context(fork_server.START_METHOD).Process(target=start_another, args=(who,))
     middle.start()
     deadline = time.monotonic() + 60
     while not (who.exists() and who.read_text()) and time.monotonic() < deadline:
