@@ -18,6 +18,8 @@ from multiprocessing import forkserver
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Literal
 
+from mfv.memory import keep_freed_memory, keeps_freed_memory
+
 # Elsewhere the system's own libraries do not bear being copied.
 START_METHOD: Literal["forkserver", "spawn"] = "forkserver" if sys.platform == "linux" else "spawn"
 LOADED = ["mfv.activations.collector", "mfv.rendering.renderer"]
@@ -83,17 +85,23 @@ def end_with_parent() -> None:
 
 
 class Surroundings:
-    """The environment's variables, that go along to another process: a copy has those that the server began with."""
+    """What goes along to another process, as a copy has what the server began with.
 
-    def __getstate__(self) -> dict[str, str]:
+    The environment's variables, and whether freed memory is kept.
+    """
+
+    def __getstate__(self) -> tuple[dict[str, str], bool]:
         """Take those of now."""
-        return dict(os.environ)
+        return dict(os.environ), keeps_freed_memory()
 
-    def __setstate__(self, state: dict[str, str]) -> None:
+    def __setstate__(self, state: tuple[dict[str, str], bool]) -> None:
         """Make them those of this process."""
-        for name in os.environ.keys() - state:
+        variables, kept = state
+        for name in os.environ.keys() - variables:
             del os.environ[name]
-        os.environ.update(state)
+        os.environ.update(variables)
+        if kept:
+            keep_freed_memory()
 
 
 def _read(written: bytes, is_parameter: bool, requires_grad: bool) -> Any:

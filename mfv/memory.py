@@ -7,15 +7,18 @@ from pathlib import Path
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 GIGABYTE = 1 << 30
 
+_kept = False
+
 
 def keep_freed_memory() -> bool:
     """Make this process keep the memory that it frees; return whether the C library took it.
 
     glibc gives large blocks back to the system when they are freed, and gets them anew, page by page
     and zeroed, at the next step: on a CPU a quarter to a third of a rendering's time went there
-    (docs/performance.md). The process then holds its peak until it ends. It changes how the whole
-    process allocates, so only the command line calls it by itself.
+    (docs/performance.md). The process then holds its peak until it ends, and so do those that a stage
+    starts. It changes how the whole process allocates, so only the command line calls it by itself.
     """
+    global _kept
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -23,7 +26,13 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2 * GIGABYTE - 1), (M_TOP_PAD, GIGABYTE // 4))
     taken = [mallopt(option, value) == 1 for option, value in settings]
-    return all(taken)
+    _kept = all(taken)
+    return _kept
+
+
+def keeps_freed_memory() -> bool:
+    """Say whether this process keeps the memory that it frees, as `keep_freed_memory` has it."""
+    return _kept
 
 
 def peak_memory() -> float:

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
 
+import torch
+
 from mfv.fork_server import LOADED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +85,8 @@ def _run(script: str, arguments: list[str], directory: str, environment: dict[st
     os.setsid()
     os.environ.clear()
     os.environ.update(environment)
+    if "OMP_NUM_THREADS" in environment:  # the server's libraries have read it already
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     os.chdir(directory)
     terminal = os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     for number in (0, 1, 2) if os.isatty(terminal) else (1, 2):

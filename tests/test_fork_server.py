@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from mfv import fork_server
+from mfv import fork_server, memory
 from mfv.errors import MfvError
 from mfv.fork_server import LARGE, Surroundings, asks_for_several, few_open_files
 from mfv.processes import ShardedStrategy, started_processes
@@ -90,6 +91,29 @@ def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     _, _, environment = sent(Surroundings(), tmp_path / "found.pt")
     assert environment == dict(os.environ)
+
+
+def write_faults(given: object, path: Path) -> None:
+    """Write down how many pages of memory were asked for by blocks that had been freed before."""
+    for _ in range(2):
+        torch.ones(1 << 23)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(1 << 23)
+    torch.save(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, path)
+
+
+@copying
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting")
+@pytest.mark.parametrize("kept", [False, True])
+def test_freed_memory_is_kept_where_it_is_here(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_kept", kept)
+    process = multiprocessing.get_context(fork_server.START_METHOD).Process(
+        target=write_faults, args=(Surroundings(), tmp_path / "found.pt")
+    )
+    process.start()
+    process.join(60)
+    assert (torch.load(tmp_path / "found.pt") < 1000) == kept  # of 32,768 pages
 
 
 @copying
