@@ -95,7 +95,7 @@ def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.Monk
 
 def write_faults(given: object, path: Path) -> None:
     """Write down how many pages of memory were asked for by blocks that had been freed before."""
-    for _ in range(2):
+    for _ in range(20):  # until each block has found its place
         torch.ones(1 << 23)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(4):
