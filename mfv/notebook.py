@@ -36,6 +36,9 @@ class PaintedFacet(Facet):
     def _repr_png_(self) -> bytes | None:
         return self.pil()._repr_png_()
 
+    def __repr__(self) -> str:
+        return _words(self)
+
     @property
     def _shown(self) -> Tensor:
         shown = self.mean_image if self.image is None else self.image
@@ -45,7 +48,7 @@ class PaintedFacet(Facet):
 
 @dataclass(frozen=True)
 class Facets(FacetSet):
-    """A unit's facets; a notebook shows them side by side, and `facets[3]` is one with its pictures.
+    """A unit's facets; a notebook shows them side by side, a console lists them; `facets[3]` has its pictures.
 
     What it holds is described at `FacetSet`; `facets[3]` is a `PaintedFacet`, with `image` and `mean_image`
     (3, H, W) in [0, 1] besides what a `Facet` has.
@@ -85,24 +88,35 @@ class Facets(FacetSet):
         """
         return map_picture(self, side)
 
+    def __repr__(self) -> str:
+        return "\n".join([self._title, *(f"  {_words(facet)}" for facet in self.facets)])
+
+    @property
+    def _title(self) -> str:
+        title = f"{self.unit}: {len(self)} facets of {len(self.ids)} images"
+        return f"{title} · {self.stopped}" if self.stopped else title
+
     def _repr_html_(self) -> str:
         pictures = in_threads(lambda facet: thumbnail_data_uri(facet.pil(), 2 * SHOWN), self)
         means = in_threads(lambda mean: thumbnail_data_uri(mean, 2 * SHOWN // 3), self.mean_images)
         cards = [
             _card(facet, picture, mean) for facet, picture, mean in zip(self, pictures, means, strict=True)
         ]  # fmt: skip
-        title = f"{escape(self.unit)}: {len(self)} facets of {len(self.ids)} images"
-        title += f" · {escape(self.stopped)}" if self.stopped else ""
-        return f'<div><p>{title}</p><div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cards)}</div></div>'
+        row = f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cards)}</div>'
+        return f"<div><p>{escape(self._title)}</p>{row}</div>"
 
 
-def _card(facet: Facet, picture: str, mean: str) -> Markup:
+def _words(facet: Facet) -> str:
     labels = ", ".join(label for label, _ in facet.labels)
     words = [f"facet {facet.index}", f"{facet.size} images", labels, facet.judge_class or ""]
     if facet.activation is not None:
         words.insert(2, f"{wording.number(facet.activation_start)} → {wording.number(facet.activation)}")
+    return " · ".join(word for word in words if word)
+
+
+def _card(facet: Facet, picture: str, mean: str) -> Markup:
     return Markup(
         '<figure style="margin:0;width:{0}px"><img src="{1}" alt="facet {2}" width="{0}" height="{0}">'
         '<img src="{3}" alt="mean image of facet {2}" title="mean image" width="{4}" height="{4}" '
         'style="margin-top:2px"><figcaption style="font-size:12px">{5}</figcaption></figure>'
-    ).format(SHOWN, picture, facet.index, mean, SHOWN // 3, " · ".join(word for word in words if word))
+    ).format(SHOWN, picture, facet.index, mean, SHOWN // 3, _words(facet))

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -42,6 +43,11 @@ class ShardedStrategy(DDPStrategy):
         super().__init__(start_method=start_method)
         self.surroundings = fork_server.Surroundings()
 
+    def _configure_launcher(self) -> None:
+        super()._configure_launcher()
+        if isinstance(self._launcher, _MultiProcessingLauncher):
+            self._launcher = _Launcher(self, start_method=self._launcher._start_method)
+
     def setup_environment(self) -> None:
         """Join the other processes without a word."""
         fork_server.end_with_parent()
@@ -56,6 +62,14 @@ class ShardedStrategy(DDPStrategy):
         super().on_exception(exception)
         if self.launcher is not None:
             self.launcher.kill(signal.SIGKILL)
+
+
+class _Launcher(_MultiProcessingLauncher):
+    """Lightning's, which in notebooks wants processes that copy the notebook's own: these are given all they need."""
+
+    @property
+    def is_interactive_compatible(self) -> bool:
+        return True
 
 
 def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:

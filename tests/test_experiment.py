@@ -202,6 +202,12 @@ def test_the_users_network_is_unchanged(monkeypatch: pytest.MonkeyPatch, breaks:
     assert fingerprint(network) == before
 
 
+def test_a_target_model_brings_its_own_settings() -> None:
+    model = TargetModel(Small(), name="small", input_size=32)
+    with pytest.raises(MfvError, match=r"^labels, input_size: a TargetModel \(small\) brings its own; give `network"):
+        mfv.visualize(model, "two", 1, [], labels=["a"], input_size=64)
+
+
 def test_a_hidden_unit_gets_its_receptive_field(tmp_path: Path) -> None:
     images = [np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8) for k in range(20)]
     result = mfv.visualize(

@@ -49,6 +49,17 @@ def test_facets_show_themselves_side_by_side_and_escape_what_comes_from_outside(
     assert "6 images" in page
 
 
+def test_a_console_lists_them_in_words(facets: mfv.Facets) -> None:
+    assert repr(facets) == (
+        "net fc unit 3 (<b>tabby</b>): 2 facets of 9 images\n"
+        "  facet 0 · 6 images · 1.0 → 8.0 · <img src=x onerror=alert(1)> · lynx\n"
+        "  facet 1 · 3 images"
+    )
+    stopped = mfv.Facets.of(facets, "stopped at step 2 of 9")
+    assert repr(stopped).splitlines()[0].endswith("9 images · stopped at step 2 of 9")
+    assert repr(facets[1]) == "facet 1 · 3 images"
+
+
 def test_a_facet_has_its_pictures(facets: mfv.Facets, tmp_path: Path) -> None:
     assert torch.equal(facets[1].image, facets.images[1])
     assert torch.equal(facets[1].mean_image, facets.mean_images[1])
