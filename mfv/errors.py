@@ -9,7 +9,7 @@ class MfvError(Exception):
     """A mistake in what the user gave. The command line and notebooks show its message without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows in place of a traceback; `%tb` shows that."""
+        """Return what IPython shows in place of a traceback, which `traceback.print_last()` prints."""
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -101,6 +101,7 @@ def test_what_stands_in_a_cell_cannot_go_to_another_process(notebook: Notebook) 
 def test_a_mistake_is_told_in_its_words_alone(notebook: Notebook) -> None:
     said = notebook.run("paint(3, unit=1280)")
     assert said == "MfvError: unit=1280: layer 'features.18' of mobilenetv2 has 1280 units, 0–1279"
+    assert "Traceback (most recent call last)" in notebook.run("import traceback; traceback.print_last()")
 
 
 def test_an_interrupted_cell_keeps_its_images_and_goes_on(notebook: Notebook) -> None:
