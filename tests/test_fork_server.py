@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -95,6 +94,8 @@ def test_the_environment_is_that_of_now(tmp_path: Path, monkeypatch: pytest.Monk
 
 def write_faults(given: object, path: Path) -> None:
     """Write down how many pages of memory were asked for by blocks that had been freed before."""
+    import resource  # not on every system
+
     for _ in range(20):  # until each block has found its place
         torch.ones(1 << 23)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
