@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfv import fork_server, processes
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.api import visualize
 from mfv.data import PhotoCrops, Preprocess
@@ -210,6 +211,43 @@ def test_the_codes_are_the_cpus(on_cpu: TargetModel, tmp_path: Path) -> None:
             store = collect_layers(on_cpu, wanted, source, root, accelerator=place, progress=False)[0]
         codes.append(torch.from_numpy(store.codes(range(len(source)))).float())
     assert F.cosine_similarity(*codes).min() > 0.999
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let stages work in a process that is copied from the server's, as each of several devices has one."""
+
+    def begin() -> None:
+        fork_server.begin_loading()
+        one = processes.ShardedStrategy(fork_server.START_METHOD)
+        monkeypatch.setattr(processes, "strategy", lambda devices, num_nodes: one)
+
+    return begin
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_a_copied_process_paints_the_same(
+    subject: UnitSubject, on_cpu: TargetModel, photographs: Tensor, copied: Callable[[], None], place: str
+) -> None:
+    model = subject.model if place == "cuda" else on_cpu
+    asked = (model, recipe_of(UnitActivation(), FacetAnchor("middle")), subject, photographs[:FACETS])
+    options = {"accelerator": "gpu", "progress": False}
+    here = render(*asked, **options)
+    copied()
+    there = render(*asked, **options)
+    assert torch.equal(here.images, there.images)
+    assert torch.equal(here.curves, there.curves)
+
+
+def test_a_copied_process_collects_the_same(on_cpu: TargetModel, tmp_path: Path, copied: Callable[[], None]) -> None:
+    source, codes = PhotoCrops(photos=["cat"]), []
+    for place in ("here", "there"):
+        if place == "there":
+            copied()
+        wanted, root = [Wanted("features.18")], tmp_path / place
+        store = collect_layers(on_cpu, wanted, source, root, accelerator="gpu", progress=False)[0]
+        codes.append(torch.from_numpy(store.codes(range(len(source)))))
+    assert torch.equal(*codes)
 
 
 def test_a_run_on_a_gpu_finds_and_paints_facets(on_cpu: TargetModel) -> None:
