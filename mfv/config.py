@@ -43,6 +43,7 @@ class MachineConfig:
     precision: str = MISSING
     compile: bool = MISSING
     graph: bool = MISSING
+    layout: str = MISSING
 
 
 @dataclass

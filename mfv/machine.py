@@ -28,9 +28,10 @@ class Machine:
         precision: of the network's passes while rendering: float32, bfloat16 or float16 (`Acceleration`).
         compile: whether to try `torch.compile` on them.
         graph: whether to try CUDA graphs of them, on a CUDA device.
+        layout: of the network in memory while rendering: auto, channels_last or channels_first (`mfv.models.layout`).
 
     Raises:
-        MfvError: a number is too small, or the precision unknown.
+        MfvError: a number is too small, or the precision or the layout unknown.
 
     """
 
@@ -43,18 +44,19 @@ class Machine:
     precision: str = "float32"
     compile: bool = False
     graph: bool = True
+    layout: str = AUTO
 
     def __post_init__(self) -> None:
         check_count("machine.devices", self.devices, 1, "processes on a machine, one for each device", AUTO)
         check_count("machine.num_nodes", self.num_nodes, 1, "machines")
         check_count("machine.workers", self.workers, 0, "processes that decode images", AUTO)
         check_count("machine.batch_size", self.batch_size, 1, "images")
-        Acceleration(self.precision, self.compile, self.graph)  # says what it cannot be
+        Acceleration(self.precision, self.compile, self.graph, self.layout)  # says what it cannot be
 
     @property
     def acceleration(self) -> Acceleration:
         """What may make the network's passes faster."""
-        return Acceleration(self.precision, self.compile, self.graph)
+        return Acceleration(self.precision, self.compile, self.graph, self.layout)
 
     @property
     def processes(self) -> int:

@@ -113,10 +113,11 @@ def test_an_unknown_precision_is_answered() -> None:
 
 def test_batches_are_filled_up_where_another_size_would_be_prepared_for() -> None:
     photographs = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
-    here = shown(photographs, torch.device("cpu"), 5)
+    model = TargetModel(nn.Conv2d(3, 4, 1), input_size=8, std=(1, 1, 1), mean=(0, 0, 0))
+    here = shown(photographs, model, 5)
     assert torch.equal(here, photographs / 255)
     assert here.is_contiguous(memory_format=torch.channels_last)
-    assert shown(photographs, torch.device("meta"), 5).shape == (5, 3, 8, 8)
+    assert shown(photographs, model.to("meta"), 5).shape == (5, 3, 8, 8)
     whole = filled(photographs, 5)
     assert torch.equal(whole[:3], photographs)
     assert torch.equal(whole[3:], photographs[[2, 2]])

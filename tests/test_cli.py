@@ -62,6 +62,7 @@ EARLY = [
     (["unit=[3,1280]"], "unit=1280: layer 'features.18' of mobilenet_v2 has 1280 units, 0–1279"),
     (["layer=[features.18,feature.17]", "unit=all"], "no layer 'feature.17'; did you mean features.17"),
     (["machine.precision=bf16"], "machine.precision is 'bf16'; did you mean bfloat16?"),
+    (["machine.layout=channel_last"], "machine.layout is 'channel_last'; did you mean channels_last?"),
     (["model=alexnet", "layer=conv5", "unit=cinema"], "units of layer 'features.10' of alexnet have no names"),
     (["store.dir=x"], "error: store.dir: there is no such key; did you mean store.root? (store has root)"),
     (["-m", "unit=3,4", "render=fast,best", "store.dir=x"], "error: store.dir: there is no such key"),

@@ -135,10 +135,13 @@ def test_a_graph_is_taken_where_it_is_faster(
     assert chosen.__name__ == name
 
 
-@pytest.mark.parametrize("batch_size", ["auto", 2])
-def test_twice_the_same_bytes(subject: UnitSubject, photographs: Tensor, batch_size: int | str) -> None:
+@pytest.mark.parametrize(
+    ("batch_size", "layout"), [("auto", "channels_first"), ("auto", "channels_last"), (2, "channels_first")]
+)
+def test_twice_the_same_bytes(subject: UnitSubject, photographs: Tensor, batch_size: int | str, layout: str) -> None:
     recipe = replace(recipe_of(UnitActivation(), FacetAnchor("middle")), batch_size=batch_size)
-    one, other = (loop(subject, photographs, recipe).run() for _ in range(2))
+    acceleration = Acceleration(layout=layout)
+    one, other = (loop(subject, photographs, recipe, acceleration=acceleration).run() for _ in range(2))
     assert torch.equal(one, other)
     assert (one.cpu() - photographs[:FACETS]).abs().mean() > 0.01
 

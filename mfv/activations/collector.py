@@ -25,6 +25,7 @@ from mfv.errors import MfvError, check_count
 from mfv.interruption import interruptible
 from mfv.models.batches import shown
 from mfv.models.fingerprint import network_fingerprint
+from mfv.models.layout import lay_out
 from mfv.models.preparation import leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
 from mfv.processes import stage_trainer, started_processes, taking_turns
@@ -127,6 +128,10 @@ class Collector(LightningModule):
         # A process without a shard gets an empty batch: Lightning takes no empty loader.
         return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
 
+    def on_predict_start(self) -> None:
+        """Prepare for the device that the network is on by now."""
+        lay_out(self.model)
+
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Run the network once, and write the shard where it is full."""
         growing = self._shard
@@ -157,7 +162,7 @@ class Collector(LightningModule):
         codes, middle = self.model.code_layer, self.middle
         layers = [wanted.layer for wanted in self.stores.layers]
         maps = self.model.activations(
-            shown(pixels, self.model.mean.device, self.batch_size), [*layers, codes, *([middle] if middle else [])]
+            shown(pixels, self.model, self.batch_size), [*layers, codes, *([middle] if middle else [])]
         )
         activations = {name: activation[: len(pixels)] for name, activation in maps.items()}
         units = [wanted.of(activations[wanted.layer]) for wanted in self.stores.layers]

@@ -14,6 +14,7 @@ from mfv.errors import MfvError
 from mfv.evaluation.framing import frames
 from mfv.models.batches import shown
 from mfv.models.fingerprint import network_fingerprint
+from mfv.models.layout import lay_out
 from mfv.models.naming import OUTPUT
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
@@ -58,6 +59,7 @@ class Judge:
 
     def __init__(self, model: TargetModel, device: torch.device | str | None = None):
         self.model = prepare(model, keep=[model.code_layer]).to(device or model.mean.device)
+        lay_out(self.model)
         self.name, self.size = model.name, model.input_size
 
     @torch.inference_mode()
@@ -65,7 +67,7 @@ class Judge:
         """Look at images, framed by `frames`."""
         codes, probabilities = [], []
         for batch in frames(images, self.size).split(BATCH):
-            pixels = shown(batch, self.model.mean.device, BATCH)
+            pixels = shown(batch, self.model, BATCH)
             activations = self.model.activations(pixels, [self.model.code_layer, OUTPUT])
             codes.append(as_codes(activations[self.model.code_layer])[: len(batch)].float().cpu())
             if activations[OUTPUT].ndim == 2:

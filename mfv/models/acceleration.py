@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mfv.errors import MfvError, nearest_names
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+AUTO, CHANNELS_LAST, CHANNELS_FIRST = LAYOUTS = ("auto", "channels_last", "channels_first")
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,21 @@ class Acceleration:
         compile: whether to let `torch.compile` fuse the network's operations. Compiling takes from seconds to a minute.
         graph: whether to replay a pass as a CUDA graph, on a CUDA device: it takes less than a second to record, and
             saves the launches of a few images' pass.
+        layout: of weights and pixels in memory (`mfv.models.layout`): auto, channels_last or channels_first.
+
+    Raises:
+        MfvError: the precision or the layout is unknown.
 
     """
 
     precision: str = "float32"
     compile: bool = False
     graph: bool = True
+    layout: str = AUTO
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            near = nearest_names(str(self.precision), PRECISIONS)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise MfvError(f"machine.precision is {self.precision!r}; {hint}it is {', '.join(PRECISIONS)}")
+        for name, value, known in (("precision", self.precision, PRECISIONS), ("layout", self.layout, LAYOUTS)):
+            if value not in known:
+                near = nearest_names(str(value), known)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise MfvError(f"machine.{name} is {value!r}; {hint}it is {', '.join(known)}")

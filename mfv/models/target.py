@@ -51,6 +51,9 @@ class TargetModel(nn.Module):
         default_layer: the layer of interest where the user names none; by default the last linear one.
         default_unit: the unit of interest where the user names none: an index, a label or a synset.
 
+    Attributes:
+        memory_format: of its weights, and of the pixels that it is best shown.
+
     Raises:
         MfvError: a setting or a layer's name is wrong, or the network cannot be copied.
 
@@ -58,6 +61,7 @@ class TargetModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    memory_format: torch.memory_format = torch.channels_last
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 import torch
@@ -85,11 +86,12 @@ def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
     Both are double: products of complex numbers may be rounded otherwise in another batch; single precision hides it.
 
     """
-    rows, columns = (centers(side, shift.real) for side in size)
+    rows, columns = (centers(side, shift.real.dtype, shift.device) for side in size)
     down, right = 1j * turn[:, None] * rows + shift[:, None], turn[:, None] * columns
     return torch.view_as_real(down.to(torch.complex64)[:, :, None] + right.to(torch.complex64)[:, None, :])
 
 
-def centers(side: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=8)
+def centers(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the middles of a side's pixels, from −1 to 1 between its outer edges, as `grid_sample` counts them."""
-    return (2 * torch.arange(side, dtype=like.dtype, device=like.device) + 1) / side - 1
+    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1

@@ -46,7 +46,7 @@ def kept_bytes(model: TargetModel, layers: Sequence[str], size: int, images: int
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    pixels = torch.zeros(images, 3, size, size, device=model.mean.device).contiguous(memory_format=torch.channels_last)
+    pixels = torch.zeros(images, 3, size, size, device=model.mean.device).contiguous(memory_format=model.memory_format)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         activations = model.activations(pixels.requires_grad_(True), layers)
         del activations

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfv.models.acceleration import Acceleration
+from mfv.models.layout import lay_out
 from mfv.models.passes import Pass, fastest_pass, repeatable
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
@@ -170,7 +171,7 @@ class ActivationMaximizer(nn.Module):
         facets, count = moment.facets, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
-        shown = shown.contiguous(memory_format=torch.channels_last)
+        shown = shown.contiguous(memory_format=self.model.memory_format)
         activations = self._pass(index, shown)(shown)
         progress = moment.step / max(1, self.recipe.steps - 1)
         values, watched = self.parts.values(index, moment.rows, activations, facets, progress)
@@ -271,6 +272,7 @@ class ActivationMaximizer(nn.Module):
     def _batches(self) -> list[slice]:
         """Return the rows that pass through the network together."""
         if self._at_once is None:
+            lay_out(self.model, self.recipe.steps * len(self.facets), self.acceleration.layout)
             octaves = range(len(self.recipe.octaves))
             layers = dict.fromkeys(layer for index in octaves for layer in self.parts.layers(index))
             given, wanted = self.recipe.batch_size, len(self.facets)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mfv.activations.values import as_codes
 from mfv.models.batches import shown
+from mfv.models.layout import lay_out
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 
@@ -98,9 +99,10 @@ class UnitSubject:
     def _passes(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
         """Give the layers' activations, batch by batch of the images."""
         model = prepare(self.model, keep=names)
+        lay_out(model)
         for batch in self.pixels.split(BATCH):
             with torch.inference_mode():
-                maps = model.activations(shown(batch, model.mean.device, BATCH), names)
+                maps = model.activations(shown(batch, model, BATCH), names)
             yield {name: activation[: len(batch)] for name, activation in maps.items()}
 
     def assignment(self) -> Tensor:

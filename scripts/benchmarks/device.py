@@ -19,13 +19,16 @@ from mfv.models.preparation import prepare
 # Each network's classes, and the weights: a step takes as long without, and only MobileNetV2's need no server.
 NETWORKS = {"mobilenet_v2": ("classifier.1", "IMAGENET1K_V1"), "resnet50": ("fc", "none"), "alexnet": ("fc8", "none")}
 BATCHES = (10, 64, 256)
-VARIANTS = {  # of the preset fast, by what may make its passes faster
-    "fast": Acceleration(),
-    "fast, float16": Acceleration("float16"),
-    "fast, compiled": Acceleration(compile=True),
-    "fast, float16, compiled": Acceleration("float16", compile=True),
+LAST, FIRST = "channels_last", "channels_first"
+VARIANTS = {  # of the preset fast, by what may make its passes faster; as in a long rendering, but for the second
+    "fast": Acceleration(layout=LAST),
+    "fast, channels first": Acceleration(layout=FIRST),
+    "fast, float16": Acceleration("float16", layout=LAST),
+    "fast, compiled": Acceleration(compile=True, layout=LAST),
+    "fast, float16, compiled": Acceleration("float16", compile=True, layout=LAST),
 }
 COMPILED = {("mobilenet_v2", 256)}  # where compiling is tried: it takes a quarter of a minute each time
+CHANNELS_FIRST = {"mobilenet_v2"}  # where that is what a short rendering takes
 
 
 def device(bench: Bench) -> list[Row]:
@@ -52,7 +55,9 @@ def of_batch(bench: Bench, images: int, title: str) -> list[Row]:
     recipe = thinned(bench.recipe("fast"), TURN * (bench.rounds + 2))
     peaks = {}
     for variant, acceleration in VARIANTS.items():
-        if not acceleration.compile or (bench.model.name, images) in COMPILED:
+        if acceleration.compile and (bench.model.name, images) not in COMPILED:
+            continue
+        if acceleration.layout == LAST or bench.model.name in CHANNELS_FIRST:
             loop = Loop(bench, recipe, images, acceleration=acceleration)
             peaks[variant] = peak(loop, place)
             actions[variant] = loop
