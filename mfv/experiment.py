@@ -22,11 +22,13 @@ from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, unit_view
+from mfv.data.loading import read
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.discovery.attribution import ATTRIBUTION
 from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
+from mfv.evaluation.framing import frames
 from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
@@ -320,7 +322,8 @@ def _verdict(
 ) -> Verdict:
     """Have the second network look at photographs and visualizations: whole, or the receptive fields of both."""
     rows = [source.index_of(id) for id in found.ids]
-    photographs = view.seen(windows) if view.crops else (source.load(row) for row in rows)
+    whole = [] if view.crops else read(source, rows, lambda image: frames([image], judge.size))
+    photographs = torch.cat(whole) if whole else view.seen(windows)
     class_index = class_of_unit(model, found.unit.layer, found.unit.index, judge)
     reference = Reference(judge, photographs, found.assignment, class_index)
     assert found.images is not None, "only a rendered facet set can be judged"

@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from mfv.reports import wording
-from mfv.reports.images import in_threads, save_png, thumbnail_data_uri, to_pil
+from mfv.reports.images import save_png, thumbnail_data_uri, to_pil
 from mfv.reports.map_picture import map_picture
 from mfv.structures import Facet, FacetSet
+from mfv.threads import in_threads
 
 SHOWN = 168  # pixels a side of a visualization in the table; its mean image has a third
 

@@ -15,6 +15,7 @@ from mfv.activations.receptive_field import ReceptiveField, receptive_field
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes
 from mfv.activations.view import View, to_bytes
+from mfv.data.loading import read
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
 from mfv.discovery.automatic import facet_count
@@ -93,11 +94,11 @@ def load_windows(
 ) -> Tensor:
     """Return what the network is shown of the unit's images, (n, 3, s, s) uint8."""
     preprocess = Preprocess(model.input_size, model.resize)
-    windows = []
     places = store.positions(rows, index)
-    for number, row in enumerate(rows):
-        place = None if places is None else int(places[number])
-        windows.append(to_bytes(view.window(preprocess(source.load(row)), place)))
+    windows = read(source, rows, lambda image: preprocess.bytes(image).contiguous())
+    if view.crops and places is not None:
+        for number, square in enumerate(windows):
+            windows[number] = to_bytes(view.window(square / 255, int(places[number])))
     return torch.stack(windows)
 
 

@@ -225,6 +225,28 @@ def labelled(labels: list[str] | None = None, synsets: list[str] | None = None) 
     return TargetModel(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), input_size=2, labels=labels, synsets=synsets)
 
 
+def test_what_the_judge_has_seen_it_knows_again(
+    efficientnet: TargetModel, crops: tuple[Tensor, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, looked = Judge(efficientnet), []
+    whole, look = crops[0][:12], judge._look
+    monkeypatch.setattr(judge, "_look", lambda images: looked.append(len(images)) or look(images))
+    first = judge(whole[:7])
+    again = judge(whole[[3, 9, 3]])  # one known, one new and alone
+    rest = judge(whole)
+    assert looked == [7, 1, 4]
+    afresh = Judge(efficientnet)(whole)
+    for given, rows in ((first, list(range(7))), (again, [3, 9, 3]), (rest, list(range(12)))):
+        assert torch.equal(given.codes, afresh.codes[rows])  # to the bit, whatever it was seen beside
+        assert torch.equal(given.probabilities, afresh.probabilities[rows])
+    monkeypatch.setattr("mfv.evaluation.judge.REMEMBERED", 5)
+    judge(whole[:3])
+    assert len(judge._known) == 5
+    looked.clear()
+    judge(whole[:3])
+    assert not looked  # of the five those seen last
+
+
 def test_a_class_is_matched_by_synset_then_label_then_number() -> None:
     animals, shuffled = (
         labelled(["Cat", "dog", "fox"], ["n1", "n2", "n3"]),

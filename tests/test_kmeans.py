@@ -1,5 +1,7 @@
 """k-means against scikit-learn's, where FAISS's own defaults go wrong; principal components against the SVD."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -128,13 +130,25 @@ def test_a_gpu_is_taken_for_much_work() -> None:
     assert faiss_library.pick_device(with_gpu, "cpu", faiss_library.LARGE) == "cpu"
 
 
-def test_two_builds_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["numpy", "faiss_cpu", "faiss-gpu-cu12", None]
-    monkeypatch.setattr(faiss_library.metadata, "distributions", lambda: [SimpleNamespace(name=name) for name in names])
+@pytest.fixture
+def not_loaded_yet() -> Iterator[None]:
+    faiss_library.load_faiss.cache_clear()
+    yield
+    faiss_library.load_faiss.cache_clear()
+
+
+@pytest.mark.usefixtures("not_loaded_yet")
+def test_two_builds_at_once_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("faiss_cpu", "faiss_gpu_cu12"):  # as pip leaves them
+        folder = tmp_path / f"{name}-1.9.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.9\n")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MfvError, match=r"faiss-cpu and faiss-gpu-cu12 are both installed.*pip uninstall"):
         kmeans(np.eye(4), 2, 0)
 
 
+@pytest.mark.usefixtures("not_loaded_yet")
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(f"No module named {name!r}")

@@ -18,7 +18,7 @@ from mfv import distributed
 from mfv.activations.shards import Skipped
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, ShardedStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
-from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share, processors
+from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, check_count
@@ -30,6 +30,7 @@ from mfv.models.preparation import leaves_norms_folded, prepare
 from mfv.models.target import TargetModel
 from mfv.processes import stage_trainer, started_processes, taking_turns
 from mfv.progress import StageBar, quiet_lightning
+from mfv.threads import processors
 
 AUTO = "auto"
 MOST_WORKERS = 16  # for each device

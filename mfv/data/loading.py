@@ -1,19 +1,21 @@
 """Reading images in a data loader's workers without letting a bad file stop the run."""
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, UnreadableImage
+from mfv.threads import in_threads
 
 SHOWN = 5  # bad images that an error lists
+
+Made = TypeVar("Made")
 
 
 class BadImage(NamedTuple):
@@ -70,8 +72,7 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[int, Tensor] | BadImage]:
         if get_worker_info() is not None or not self.source.concurrent:
             return [self[index] for index in indices]
-        with ThreadPoolExecutor(processors()) as threads:
-            return list(threads.map(self.__getitem__, indices))
+        return in_threads(self.__getitem__, indices)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -96,9 +97,13 @@ class Batches(Dataset[Batch]):
         return len(self.rows)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def read(source: ImageSource, rows: Iterable[int], make: Callable[[Image.Image], Made]) -> list[Made]:
+    """Return what is made of each picture, read by a thread per processor where the source allows that."""
+
+    def one(row: int) -> Made:
+        return make(source.load(row))
+
+    return in_threads(one, rows) if source.concurrent else [one(row) for row in rows]
 
 
 def collate(items: Sequence[tuple[int, Tensor] | BadImage]) -> Batch:

@@ -1,14 +1,17 @@
 """FAISS, imported where it is needed, with a word on what is wrong with an installation."""
 
 import warnings
+from functools import cache
 from importlib import import_module, metadata
 from types import ModuleType
 
 from mfv.errors import MfvError
 
+BUILDS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cu13", "faiss-gpu-cuvs")
 LARGE = 10**8  # points × dimensions × clusters from which "auto" takes a GPU
 
 
+@cache
 def load_faiss() -> ModuleType:
     """Import FAISS; `MfvError` where it is missing, broken, or installed twice (the two builds share a folder)."""
     builds = faiss_builds()
@@ -29,9 +32,8 @@ def load_faiss() -> ModuleType:
 
 
 def faiss_builds() -> list[str]:
-    """Return the names of the installed distributions of FAISS, sorted."""
-    names = {(found.name or "").lower().replace("_", "-") for found in metadata.distributions()}
-    return sorted(name for name in names if name == "faiss-cpu" or name.startswith("faiss-gpu"))
+    """Return the names of the installed distributions of FAISS."""
+    return [name for name in BUILDS if any(metadata.Distribution.discover(name=name))]
 
 
 def pick_device(faiss: ModuleType, device: str, work: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
 
 BATCH = 32
+REMEMBERED = 10_000  # images, of which each takes about 9 kB
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Reading:
 class Judge:
     """A second network, with its own sizes and pixel statistics.
 
+    What it has seen lately it knows again: units of a layer share many of their photographs.
+
     Args:
         model: the network. A copy is used.
         device: where it computes; by default where the model is.
@@ -61,20 +65,37 @@ class Judge:
         self.model = prepare(model, keep=[model.code_layer]).to(device or model.mean.device)
         lay_out(self.model)
         self.name, self.size = model.name, model.input_size
+        self._known: dict[bytes, Reading] = {}  # of single images, those seen last at the end
 
-    @torch.inference_mode()
     def __call__(self, images: Tensor | Iterable[Image.Image]) -> Reading:
         """Look at images, framed by `frames`."""
-        codes, probabilities = [], []
-        for batch in frames(images, self.size).split(BATCH):
-            pixels = shown(batch, self.model, BATCH)
-            activations = self.model.activations(pixels, [self.model.code_layer, OUTPUT])
-            codes.append(as_codes(activations[self.model.code_layer])[: len(batch)].float().cpu())
-            if activations[OUTPUT].ndim == 2:
-                probabilities.append(activations[OUTPUT][: len(batch)].float().softmax(1).cpu())
-        if not codes:
+        framed = frames(images, self.size)
+        if not len(framed):
             raise MfvError(f"{self.name} was given no image to judge")
-        return Reading(torch.cat(codes), torch.cat(probabilities) if probabilities else None)
+        keys = [hashlib.blake2b(image.contiguous().numpy(), digest_size=16).digest() for image in framed]
+        found = {key: self._known.pop(key) for key in dict.fromkeys(keys) if key in self._known}
+        new = {key: row for row, key in enumerate(keys) if key not in found}
+        if new:
+            readings = [self._look(batch) for batch in framed[list(new.values())].split(BATCH)]
+            singly = [reading[row : row + 1] for reading in readings for row in range(len(reading))]
+            found |= dict(zip(new, singly, strict=True))
+        self._known |= found
+        for key in list(self._known)[:-REMEMBERED]:
+            del self._known[key]
+        return joined([found[key] for key in keys])
+
+    @torch.inference_mode()
+    def _look(self, images: Tensor) -> Reading:
+        """Look at a batch (n, 3, size, size) uint8."""
+        count = len(images)
+        if count == 1:  # convolutions of a single image sum in another order: it gets company
+            images = images.expand(2, *images.shape[1:])
+        activations = self.model.activations(shown(images, self.model, BATCH), [self.model.code_layer, OUTPUT])
+        scores = activations[OUTPUT]
+        return Reading(
+            as_codes(activations[self.model.code_layer])[:count].float().cpu(),
+            scores[:count].float().softmax(1).cpu() if scores.ndim == 2 else None,
+        )
 
     def class_name(self, index: int) -> str:
         """Return what the network calls a class: its label, its synset, or its number."""
@@ -82,6 +103,12 @@ class Judge:
             if index < len(names):
                 return names[index]
         return str(index)
+
+
+def joined(readings: Sequence[Reading]) -> Reading:
+    """Return readings of one network as one."""
+    known = [reading.probabilities for reading in readings if reading.probabilities is not None]
+    return Reading(torch.cat([reading.codes for reading in readings]), torch.cat(known) if known else None)
 
 
 def check_independent(subject: TargetModel, judge: TargetModel) -> None:

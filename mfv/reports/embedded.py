@@ -8,7 +8,8 @@ from typing import TypeVar
 from PIL import Image
 from torch import Tensor
 
-from mfv.reports.images import data_uri, in_threads, square, thumbnail_data_uri
+from mfv.reports.images import data_uri, square, thumbnail_data_uri
+from mfv.threads import in_threads
 
 Picture = Tensor | Image.Image
 Rung = tuple[int, int]  # pixels a side, quality (1–100)

@@ -3,23 +3,11 @@
 import base64
 import io
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from PIL import Image, features
 from torch import Tensor
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-def in_threads(function: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
-    """Return what the function makes of each item, by a thread per core: encoders let others run meanwhile."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, items))
 
 
 def to_pil(pixels: Tensor) -> Image.Image:

@@ -13,8 +13,9 @@ from torch import Tensor
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.curves import write_curves
 from mfv.reports.gallery import gallery
-from mfv.reports.images import in_threads, save_png
+from mfv.reports.images import save_png
 from mfv.structures import FacetSet
+from mfv.threads import in_threads
 
 
 def write_report(

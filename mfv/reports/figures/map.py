@@ -11,8 +11,9 @@ from torch import Tensor
 from mfv.reports import wording
 from mfv.reports.figures.sheet import SIZE, SMALL, Figure, Sheet, cap_height, colours_of, text_width
 from mfv.reports.geometry import label_places
-from mfv.reports.images import in_threads, square
+from mfv.reports.images import square
 from mfv.structures import Facet, FacetSet
+from mfv.threads import in_threads
 
 Box = tuple[float, float, float, float]  # left, top, width, height, in centimetres
 
