@@ -38,6 +38,7 @@ class MachineConfig:
     devices: Any = MISSING  # a number, or "auto"
     num_nodes: int = MISSING
     workers: Any = MISSING  # a number, or "auto"
+    helpers: Any = MISSING  # a number, or "auto"
     batch_size: int = MISSING
     progress: Any = MISSING  # true, false, or "auto"
     precision: str = MISSING

@@ -33,6 +33,7 @@ from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
 from mfv.evaluation.transfer import class_of_unit
 from mfv.evaluation.verdict import Reference, Verdict, judge_facets
+from mfv.helpers import Helpers
 from mfv.interruption import Interrupted
 from mfv.machine import Machine
 from mfv.models.target import TargetModel
@@ -42,21 +43,22 @@ from mfv.rendering.parts import UnitPart
 from mfv.rendering.rendering import Rendering, RenderingStopped
 from mfv.rendering.stage import bound_part, render_units
 from mfv.rendering.subject import UnitSubject
-from mfv.structures import Clustering, FacetSet, Unit
+from mfv.structures import FacetSet, Unit
 from mfv.timer import Timer
 from mfv.unit_images import (
+    Discovery,
+    clusters_of,
     codes_to_cluster,
     facet_set_of,
     load_windows,
     mean_of,
     measured_field,
-    number_of_facets,
     selected_rows,
     start_of,
     stored_codes,
 )
 
-Discovery = Callable[[np.ndarray, int, int], Clustering]  # codes (n, d), facets, seed
+SENT = 1 << 26  # bytes of codes that go to a helper
 
 logger = logging.getLogger("mfv")
 
@@ -215,31 +217,47 @@ class Experiment:
 
     def discover(self, layer: Layer, unit: Unit, directory: Path) -> Plan:
         """Select a unit's images and cluster their codes, unless its facets are in the directory already."""
+        return self.begin_to_discover(layer, unit, directory, Helpers())()
+
+    def begin_to_discover(self, layer: Layer, unit: Unit, directory: Path, helpers: Helpers) -> Callable[[], Plan]:
+        """Select a unit's images and have their codes clustered; return what waits for it, and makes the plan."""
         view, store, timer = layer.view, layer.store, Timer(self.level, self.machine.progress)
         if (directory / "facets.json").exists():
-            found = FacetSet.load(directory)
             logger.log(self.level, "facets found before: %s", directory / "facets.json")
-            chosen = np.array([self.source.index_of(id) for id in found.ids])
+            return lambda: self._known_plan(layer, FacetSet.load(directory), directory, timer)
+        with timer("select"):
+            least = self.facets if isinstance(self.facets, int) else 1
+            chosen = selected_rows(self.model, unit, self.source, store, self.selection, least)
             windows = self._windows(layer, chosen, unit)
-        else:
-            with timer("select"):
-                least = self.facets if isinstance(self.facets, int) else 1
-                chosen = selected_rows(self.model, unit, self.source, store, self.selection, least)
-                windows = self._windows(layer, chosen, unit)
+            if getattr(self.discovery, "codes", None) == ATTRIBUTION:
+                codes = contributions(self.model, layer.name, unit.index, view.position, windows)
+            else:
+                codes = codes_to_cluster(self.model, view, windows, store, chosen)
+        able = helpers if codes.nbytes <= SENT else Helpers()
+        clustered = able.begin(clusters_of, codes, self.facets, self.discovery, self.refinement, self.seed)
+
+        def plan() -> Plan:
             with timer("discover"):
-                if getattr(self.discovery, "codes", None) == ATTRIBUTION:
-                    codes = contributions(self.model, layer.name, unit.index, view.position, windows)
-                else:
-                    codes = codes_to_cluster(self.model, view, windows, store, chosen)
-                clustering = self.discovery(codes, number_of_facets(self.facets, codes, self.seed), self.seed)
-                clustering = self.refinement(clustering, codes)
                 words = dict(zip(self.model.synsets, self.model.labels, strict=False))
                 found = facet_set_of(
-                    unit, self.source, view, windows, store, chosen, clustering, self.exemplar_count, words,
+                    unit, self.source, view, windows, store, chosen, clustered(), self.exemplar_count, words,
                     Preprocess(self.model.input_size, self.model.resize),
                 )  # fmt: skip
             found = found.with_(timing=timer.seconds)
             found.save(directory)
+            return self._plan(layer, found, chosen, windows, directory, timer)
+
+        return plan
+
+    def _known_plan(self, layer: Layer, found: FacetSet, directory: Path, timer: Timer) -> Plan:
+        chosen = np.array([self.source.index_of(id) for id in found.ids])
+        return self._plan(layer, found, chosen, self._windows(layer, chosen, found.unit), directory, timer)
+
+    def _plan(
+        self, layer: Layer, found: FacetSet, chosen: np.ndarray, windows: Tensor, directory: Path, timer: Timer
+    ) -> Plan:
+        """Return all that is needed to render a unit's facets."""
+        unit, view, store = found.unit, layer.view, layer.store
         subject = UnitSubject(
             self.model, layer.name, unit.index, view.position, windows, found.assignment, found.activations, view.crops,
             None if view.crops else stored_codes(self.model, store, chosen),

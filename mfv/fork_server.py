@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Literal
@@ -23,15 +23,30 @@ from mfv.memory import keep_freed_memory, keeps_freed_memory
 # Elsewhere the system's own libraries do not bear being copied.
 START_METHOD: Literal["forkserver", "spawn"] = "forkserver" if sys.platform == "linux" else "spawn"
 LOADED = ["mfv.activations.collector", "mfv.rendering.renderer"]
+HELPERS_NEED = ["mfv.jobs", "sklearn.manifold", "sklearn.cluster"]  # beyond those (`mfv.helpers`)
 LARGE = 1 << 20  # bytes
 MOST_FILES = 200
 
 
-def begin_loading() -> None:
-    """Start the server, unless it is there; it ends with this process."""
+def begin_loading(*more: str) -> None:
+    """Start the server, unless it is there; it ends with this process, which alone answers an interrupt.
+
+    Args:
+        *more: modules to load beside what a stage's processes need.
+
+    """
     if START_METHOD == "forkserver":
-        multiprocessing.set_forkserver_preload(LOADED)
-        forkserver.ensure_running()
+        multiprocessing.set_forkserver_preload([*LOADED, *more])
+        with _ignoring_interrupts():
+            forkserver.ensure_running()
+
+
+def end() -> None:
+    """End the server at once, and with it what it was still to start; the next copy is one of another."""
+    process = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if process:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def asks_for_several(devices: int | str, num_nodes: int) -> bool:
@@ -102,6 +117,19 @@ class Surroundings:
         os.environ.update(variables)
         if kept:
             keep_freed_memory()
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let what is started within the block be deaf to interrupts, as its copies then are."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(written: bytes, is_parameter: bool, requires_grad: bool) -> Any:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,10 +92,14 @@ def interruptible(step_by_step: bool = False) -> Iterator[Wish]:
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
+def ending_at_once(*besides: Callable[[], None]) -> Iterator[None]:
     """Let an interrupt end the process within the block, in which there is nothing to keep.
 
     For the time in which libraries are loaded: PyTorch, interrupted in that, answers with errors of its own.
+
+    Args:
+        *besides: what else is to be done then.
+
     """
     listening = threading.current_thread() is threading.main_thread()
     if not listening or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -104,6 +108,8 @@ def ending_at_once() -> Iterator[None]:
 
     def end(number: int, frame: Any) -> None:
         print("stopped", file=sys.stderr, flush=True)
+        for each in besides:
+            each()
         os._exit(128 + number)
 
     signal.signal(signal.SIGINT, end)

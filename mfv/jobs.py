@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
@@ -15,6 +16,7 @@ from mfv import distributed
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Result
+from mfv.helpers import Helpers
 from mfv.progress import job_line
 from mfv.reports.index import read_entry, write_index, write_strip
 from mfv.reports.loggers import close_loggers, log_files, log_rendering, log_table, log_units
@@ -123,11 +125,12 @@ class UnitsJob:
                 raise MfvError("\n".join([f"nothing became of {len(failures)} of {len(places)} units:", *failures]))
 
         shown = self.experiment.machine.progress and distributed.rank() == 0
-        with job_line(len(places), "units", len(entries)) if shown else nullcontext() as line:
+        line_of_job = job_line(len(places), "units", len(entries)) if shown else nullcontext()
+        with line_of_job as line, Helpers(self.experiment.machine.helping) as helpers:
             layers = self.experiment.collect_layers(list(units), self.stores)
             for (layer, some), collected in zip(units.items(), layers, strict=True):
-                root = self.directory / folder_of(layer)
-                for done in run_units(self.experiment, collected, some, root, self.place, is_done, self.finish):
+                root, finish = self.directory / folder_of(layer), partial(self.finish, helpers=helpers)
+                for done in run_units(self.experiment, collected, some, root, self.place, is_done, finish, helpers):
                     if distributed.rank() == 0:
                         take(done, collected.store)
                     if line is not None:
@@ -139,18 +142,19 @@ class UnitsJob:
         """Return a unit's own directory."""
         return self.directory / folder_of(unit.layer) / f"unit_{unit.index:04d}"
 
-    def finish(self, result: Result) -> Finished:
-        """Write a unit's report."""
-        unit = result.facet_set.unit
-        place = self.place(unit)
-        place.mkdir(parents=True, exist_ok=True)
-        with Timer(self.experiment.level, self.experiment.machine.progress)("report"):
-            write_strip(result.facet_set, place)
-            if self.loggers_of is not None:
-                (place / UNLOGGED).touch()
-            report(result, place, of_one(self.command, unit))
-        kept = None if self.loggers_of is None else replace(result, thumbnails=result.thumbnails[:0])
-        return Finished(unit, len(result.facet_set), kept)
+    def finish(self, result: Result, helpers: Helpers) -> Callable[[], Finished]:
+        """Have a unit's report written; return what waits for it."""
+        unit, facets = result.facet_set.unit, len(result.facet_set)
+        place, logged = self.place(unit), self.loggers_of is not None
+        written = helpers.begin(report_of_many, result, place, of_one(self.command, unit), logged)
+        kept = replace(result, thumbnails=result.thumbnails[:0]) if logged else None
+
+        def finished() -> Finished:
+            with Timer(self.experiment.level, self.experiment.machine.progress)("report"):
+                written()
+            return Finished(unit, facets, kept)
+
+        return finished
 
     def log(self, finished: Finished, store: ActivationStore) -> None:
         """Say that a unit is done, and log it as a run of its own where that is asked for."""
@@ -172,6 +176,15 @@ def log_result(loggers: Sequence[Logger], result: Result, directory: Path, store
     log_table(loggers, result.facet_set, [images.float() / 255 for images in result.exemplars])
     files = [directory / name for name in KEPT if (directory / name).exists()]
     log_files(loggers, files, store.directory, {**store.description, "images": store.rows})
+
+
+def report_of_many(result: Result, directory: Path, command: str, logged: bool) -> None:
+    """Write what is left of a unit of many; its gallery says that nothing is left to do, but to log it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_strip(result.facet_set, directory)
+    if logged:
+        (directory / UNLOGGED).touch()
+    report(result, directory, command)
 
 
 def report(result: Result, directory: Path, command: str = "") -> Path:

@@ -20,6 +20,7 @@ from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
 from mfv.libraries import loading_libraries
+from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several
 
 if TYPE_CHECKING:
@@ -57,17 +58,19 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
     distributed.together(lambda: _check(settings))
     distributed.first(lambda: _claim(directory, settings))
-    machine = settings["machine"]
-    if distributed.count() == 1 and fork_server.asks_for_several(machine["devices"], machine["num_nodes"]):
-        fork_server.begin_loading()  # beside what this process loads
-    with ending_at_once(), loading_libraries():
+    several = names_several(settings["layer"], settings["unit"])
+    machine = Machine(**settings["machine"])
+    if distributed.count() == 1 and fork_server.asks_for_several(machine.devices, machine.num_nodes):
+        fork_server.begin_loading(*(fork_server.HELPERS_NEED if several else ()))  # beside what this process loads
+    with ending_at_once(fork_server.end), loading_libraries():
         experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 
         from mfv.jobs import UnitsJob, run_unit
         from mfv.progress import beside_messages
         from mfv.reports.loggers import close_loggers, make_loggers
 
-    several = names_several(settings["layer"], settings["unit"])
+    if several and machine.helping:
+        fork_server.begin_loading(*fork_server.HELPERS_NEED)
     one = next(iter(units.values()))[0]
     title = f"{sum(map(len, units.values()))} units of {', '.join(units)}" if several else str(one)
     source = experiment.source
@@ -119,7 +122,6 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
     from mfv.discovery.selection import Selection
     from mfv.evaluation.offline import find_judge
     from mfv.experiment import Experiment
-    from mfv.machine import Machine
 
     experiment = Experiment(
         model,

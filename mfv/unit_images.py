@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from mfv.data.transforms import Preprocess, crop_resized
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.facets import exemplars, facet_members, mean_image
 from mfv.discovery.naming import frequent_labels
+from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
@@ -29,6 +30,7 @@ from mfv.rendering.starts import at_natural_contrast
 from mfv.structures import Clustering, Facet, FacetSet, Unit
 
 AUTO = "auto"
+Discovery = Callable[[np.ndarray, int, int], Clustering]  # codes (n, d), facets, seed
 NATURAL_BINS = 48
 
 logger = logging.getLogger("mfv")
@@ -124,6 +126,13 @@ def codes_to_cluster(
             activation = model.activations(enlarged.to(model.mean.device), [model.code_layer])[model.code_layer]
             codes.append(as_codes(activation).float().cpu().numpy())
     return np.concatenate(codes)
+
+
+def clusters_of(
+    codes: np.ndarray, facets: int | str, discovery: Discovery, refinement: Refinement, seed: int
+) -> Clustering:
+    """Return the clusters of the codes (n, d): as many as are asked for, or as the codes tell."""
+    return refinement(discovery(codes, number_of_facets(facets, codes, seed), seed), codes)
 
 
 def natural_histogram(values: np.ndarray) -> dict[str, Any]:

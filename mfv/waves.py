@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from mfv import distributed
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan, Result
+from mfv.helpers import Helpers
 from mfv.structures import Unit, write_json
 
 WAVES = "waves"  # the folder of what is being rendered
@@ -41,7 +43,8 @@ def run_units(
     directory: Path,
     place: Callable[[Unit], Path],
     is_done: Callable[[Path], bool],
-    finish: Callable[[Result], T],
+    finish: Callable[[Result], Callable[[], T]],
+    helpers: Helpers,
 ) -> Iterator[T | Failure]:
     """Find and render the facets of many units; give what became of each one, or why nothing did.
 
@@ -57,13 +60,15 @@ def run_units(
         directory: of the job; the waves in progress lie in it.
         place: gives a unit's own directory.
         is_done: says of a unit's directory whether nothing is left to do there: such units are passed over.
-        finish: makes of a unit's result what is left of it; from then on `is_done` says so.
+        finish: begins to make of a unit's result what is left of it, and returns what waits for the end; from then on
+            `is_done` says so.
+        helpers: cluster the codes of the next units and finish the last ones meanwhile.
 
     """
     waves = directory / WAVES
-
-    def plan_of(unit: Unit) -> Plan:
-        return experiment.discover(layer, unit, place(unit)).lighter()
+    plan_of: _Ahead[Unit, Plan] = _Ahead(
+        lambda unit: _light_plan(experiment.begin_to_discover(layer, unit, place(unit), helpers))
+    )
 
     def left(some: Sequence[Unit]) -> list[Unit]:
         return [unit for unit in some if not is_done(place(unit))]
@@ -72,13 +77,14 @@ def run_units(
         wanted = distributed.first(partial(left, listed))
         if wanted:
             plans = [plan for some in _rounds(listed) for plan in _shared_out(some, plan_of, experiment.shared)]
-            yield from _wave(experiment, layer, plans, wanted, folder, finish)
+            yield from _wave(experiment, layer, plans, wanted, folder, finish, helpers)
         distributed.first(partial(shutil.rmtree, folder))
     waiting = distributed.first(lambda: left(units))
     most = images_of_a_wave(experiment)
     while waiting:
         plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
+            plan_of.begin(waiting[distributed.rank() :: distributed.count()][: 1 + helpers.count])
             some, waiting = waiting[: distributed.count()], waiting[distributed.count() :]
             for unit in some:
                 logger.info("%s", unit)
@@ -90,8 +96,25 @@ def run_units(
         if plans:
             folder = waves / f"{plans[0].found.unit.index:06d}"
             distributed.first(partial(_begin, folder, plans))
-            yield from _wave(experiment, layer, plans, units, folder, finish)
+            yield from _wave(experiment, layer, plans, units, folder, finish, helpers)
             distributed.first(partial(shutil.rmtree, folder))
+
+
+class _Ahead(Generic[S, T]):
+    """Work that is begun before its turn; a mistake is raised when it is."""
+
+    def __init__(self, begin: Callable[[S], Callable[[], T]]):
+        self._begin = partial(_begun, begin)
+        self._pending: dict[S, Callable[[], T]] = {}
+
+    def begin(self, items: Sequence[S]) -> None:
+        """Begin the work on those items that is not begun yet."""
+        for item in items:
+            if item not in self._pending:
+                self._pending[item] = self._begin(item)
+
+    def __call__(self, item: S) -> T:
+        return (self._pending.pop(item, None) or self._begin(item))()
 
 
 def images_of_a_wave(experiment: Experiment) -> int:
@@ -118,6 +141,22 @@ def _begin(folder: Path, plans: Sequence[Plan]) -> None:
     write_json(folder / LISTED, [plan.found.unit.index for plan in plans])
 
 
+def _light_plan(plan: Callable[[], Plan]) -> Callable[[], Plan]:
+    return lambda: plan().lighter()
+
+
+def _begun(begin: Callable[[S], Callable[[], T]], item: S) -> Callable[[], T]:
+    """Begin some work, and return what waits for it; a mistake is raised by that."""
+    try:
+        return begin(item)
+    except MfvError as error:
+        return partial(_raise, error)
+
+
+def _raise(error: MfvError) -> NoReturn:
+    raise error
+
+
 def _or_failure(work: Callable[[Unit], T], unit: Unit) -> T | Failure:
     try:
         return work(unit)
@@ -131,15 +170,23 @@ def _wave(
     plans: Sequence[Plan],
     wanted: Sequence[Unit],
     folder: Path,
-    finish: Callable[[Result], T],
+    finish: Callable[[Result], Callable[[], T]],
+    helpers: Helpers,
 ) -> Iterator[T]:
     """Render a wave, and finish those units that are wanted."""
     count = sum(len(plan.starts) for plan in plans)
     logger.info("%d images of %d units", count, len(plans))
     renderings = experiment.render(layer, plans, folder)
     rendered = [pair for pair in zip(plans, renderings, strict=True) if pair[0].found.unit in wanted]
-    for some in _rounds(rendered):
-        yield from _shared_out(some, lambda pair: finish(experiment.judge(layer, *pair)))
+    finished: _Ahead[int, T] = _Ahead(lambda number: finish(experiment.judge(layer, *rendered[number])))
+    begun: deque[Sequence[int]] = deque()
+    for some in _rounds(range(len(rendered))):
+        finished.begin(some[distributed.rank() :][:1])
+        begun.append(some)
+        if len(begun) > helpers.count:
+            yield from _shared_out(begun.popleft(), finished)
+    for some in begun:
+        yield from _shared_out(some, finished)
 
 
 def _rounds(items: Sequence[S]) -> Iterator[Sequence[S]]:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mfv.data import PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan
+from mfv.helpers import Helpers
 from mfv.jobs import UnitsJob, is_done, of_one, run_unit
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, unit_names
@@ -204,7 +206,8 @@ def test_a_job_broken_off_among_its_reports_does_the_rest(
     units = resolve_units(model, LAYER, "3-5")
     asked = UnitsJob(experiment(model, photos), tmp_path, whole / "store")
     layer = asked.experiment.collect(LAYER, whole / "store")
-    results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done, asked.finish)
+    finish = partial(asked.finish, helpers=Helpers())
+    results = run_units(asked.experiment, layer, units, tmp_path / LAYER, asked.place, is_done, finish, Helpers())
     assert next(results).unit == units[0]
     del results
     assert [is_done(asked.place(unit)) for unit in units] == [True, False, False]
@@ -274,6 +277,37 @@ def test_one_unit_without_facets_stops_no_other(
     assert finished(tmp_path, units[2]) == finished(whole / "run", units[2])
 
 
+class Refusing:
+    """Finds nothing, wherever it is asked."""
+
+    def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
+        raise MfvError(f"no {facets} facets in {len(codes)} images")
+
+
+def helped(asked: Experiment, count: int = 2) -> Experiment:
+    return dataclasses.replace(asked, machine=dataclasses.replace(asked.machine, helpers=count))
+
+
+def test_helpers_change_nothing(
+    model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfv.waves.ON_CPU", 3)  # two units of two facets, then one, which was begun before
+    here = Picky()
+    units = resolve_units(model, LAYER, "3-5")
+    job = UnitsJob(helped(experiment(model, photos, here)), tmp_path, whole / "store", "python run.py facets=2")
+    assert [found.unit for found in job.run({LAYER: units})] == units
+    assert here.calls == 0  # but in copies of it, elsewhere
+    for unit in units:
+        assert finished(tmp_path, unit) == finished(whole / "run", unit)
+        for name in ("contact_sheet.png", "strip.webp", "facets.safetensors", "metrics.csv", "facets/facet_01.png"):
+            folder = Path(LAYER) / f"unit_{unit.index:04d}"
+            assert (tmp_path / folder / name).read_bytes() == (whole / "run" / folder / name).read_bytes()
+    asked = {LAYER: resolve_units(model, LAYER, "6-7")}
+    (tmp_path / "none").mkdir()
+    with pytest.raises(MfvError, match=r"2 of 2 units:\n.*unit 6: no 2 facets in \d+ images\n.*unit 7: no 2 facets"):
+        UnitsJob(helped(experiment(model, photos, Refusing())), tmp_path / "none", whole / "store").run(asked)  # type: ignore[arg-type]
+
+
 def test_failures_are_given_where_they_happen(
     model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path
 ) -> None:
@@ -281,7 +315,7 @@ def test_failures_are_given_where_they_happen(
     layer = asked.collect(LAYER, whole / "store")
     units = resolve_units(model, LAYER, [3])
     (failure,) = run_units(
-        asked, layer, units, tmp_path, lambda unit: tmp_path / str(unit.index), is_done, lambda result: result
+        asked, layer, units, tmp_path, lambda unit: tmp_path / str(unit.index), is_done, partial(partial), Helpers()
     )
     assert isinstance(failure, Failure)
     assert "too few for 1000 facets" in failure.message

@@ -1,0 +1,84 @@
+"""What helpers do is what would be done here; what they cannot do is done here."""
+
+import logging
+import os
+import signal
+from functools import partial
+
+import pytest
+import torch
+
+from mfv import fork_server
+from mfv.errors import MfvError
+from mfv.helpers import Helpers, _packed
+from mfv.machine import Machine
+
+pytestmark = pytest.mark.skipif(fork_server.START_METHOD != "forkserver", reason="processes cannot be copied here")
+LOG = logging.getLogger("mfv")
+
+
+def doubled(values: torch.Tensor) -> tuple[torch.Tensor, int]:
+    LOG.info("doubled %d", len(values))
+    return 2 * values, os.getpid()
+
+
+def refused(reason: str) -> None:
+    raise MfvError(reason)
+
+
+def dies(asked_by: int) -> int:
+    if os.getpid() != asked_by:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return asked_by
+
+
+def test_work_is_done_elsewhere_and_what_it_says_is_logged_here(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "mfv"), Helpers(2) as helpers:
+        waiting = [helpers.begin(doubled, torch.arange(3) + number) for number in range(4)]
+        assert not caplog.messages
+        for number, result in enumerate(waiting):
+            values, process = result()
+            assert torch.equal(values, 2 * (torch.arange(3) + number))
+            assert process != os.getpid()
+    assert caplog.messages == ["doubled 3"] * 4
+
+
+def test_without_helpers_it_is_done_here_when_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "mfv"), Helpers() as helpers:
+        result = helpers.begin(doubled, torch.arange(3))
+        assert not caplog.messages
+        assert result()[1] == os.getpid()
+
+
+def test_a_mistake_is_raised_where_the_result_is_asked_for() -> None:
+    with Helpers(1) as helpers:
+        result = helpers.begin(refused, "no facets here")
+        with pytest.raises(MfvError, match=r"^no facets here$"):
+            result()
+        assert helpers.begin(doubled, torch.arange(1))()[1] != os.getpid()
+
+
+def test_what_cannot_be_sent_is_done_here() -> None:
+    with Helpers(1) as helpers:
+        assert helpers.begin(lambda: os.getpid())() == os.getpid()
+        assert helpers.begin(partial(doubled, torch.arange(2)))()[1] != os.getpid()
+
+
+def test_the_work_of_a_helper_that_was_killed_is_done_here(caplog: pytest.LogCaptureFixture) -> None:
+    with Helpers(1) as helpers:
+        results = [helpers.begin(dies, os.getpid()) for _ in range(3)]
+        assert [result() for result in results] == [os.getpid()] * 3
+        assert helpers.begin(dies, os.getpid())() == os.getpid()
+    assert "has ended, usually for want of memory" in caplog.text
+
+
+def test_of_a_view_only_what_it_shows_is_sent() -> None:
+    whole = torch.rand(1000, 100)
+    assert len(_packed(whole[3])) < 2000 < len(_packed(whole))
+
+
+def test_a_machine_without_a_gpu_has_no_helpers_by_itself() -> None:
+    assert Machine(accelerator="cpu").helping == 0
+    assert Machine(accelerator="cpu", helpers=3).helping == 3
+    with pytest.raises(MfvError, match=r"machine\.helpers is -1; it is a number of processes"):
+        Machine(helpers=-1)
