@@ -10,6 +10,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -83,6 +84,7 @@ class Command:
 
 def _run(script: str, arguments: list[str], directory: str, environment: dict[str, str], output: str) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the server may be deaf to it (mfv.fork_server)
     os.environ.clear()
     os.environ.update(environment)
     if "OMP_NUM_THREADS" in environment:  # the server's libraries have read it already

@@ -187,6 +187,20 @@ def test_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "facets.json").read_text())["unit"]["layer"]
 
 
+def test_a_job_with_helpers_stops_as_shortly(tmp_path: Path) -> None:
+    asked = ["layer=features.16", "unit=3-40", "machine.helpers=1", "hydra.run.dir=run", f"store.root={tmp_path}/store"]
+    process = Command([*SMALL, *asked], tmp_path)
+    first = tmp_path / "run" / "features.16" / "unit_0003" / "facets.json"  # the next units' codes are being clustered
+    deadline = time.monotonic() + 240
+    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.wait() == 130, output
+    assert "Traceback" not in output
+    assert "the same command goes on from here" in output
+
+
 def test_an_interrupt_at_the_start_is_short_too(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), *SMALL, "hydra.run.dir=run", f"store.root={tmp_path}/store"],
