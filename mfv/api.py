@@ -155,7 +155,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
             "tone": RandomTone(),
             "affine": RandomAffine(exact=False),
             "spectrum": SpectralGradient(chroma=0.5, blur=1.5),
-            "tv": TVProx(0.4, sweeps=1, every=3),
+            "tv": TVProx(0.4, sweeps=1, every=3, most=2.0),
         },
     )
 

@@ -54,10 +54,10 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
             units: those of which nothing became; the others are finished.
 
     """
-    settings = distributed.first(lambda: _resolved(config))
+    settings = distributed.first(lambda: resolved(config))
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
     distributed.together(lambda: _check(settings))
-    distributed.first(lambda: _claim(directory, settings))
+    distributed.first(lambda: claim(directory, settings))
     several = names_several(settings["layer"], settings["unit"])
     machine = Machine(**settings["machine"])
     if distributed.count() == 1 and fork_server.asks_for_several(machine.devices, machine.num_nodes):
@@ -204,7 +204,8 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _resolved(config: DictConfig) -> dict[str, Any]:
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration's values; `MfvError` for one that is missing."""
     try:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except MissingMandatoryValue as error:
@@ -212,8 +213,8 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
         raise MfvError(f"{key} is missing: give it on the command line ({key}=…)") from error
 
 
-def _claim(directory: Path, settings: dict[str, Any]) -> None:
-    """Write the configuration, or check that the run begun here had the same one."""
+def claim(directory: Path, settings: dict[str, Any]) -> None:
+    """Write the configuration into a run's directory; `MfvError` where a run with another one was begun there."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.yaml"
     if path.exists():

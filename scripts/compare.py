@@ -30,7 +30,7 @@ from PIL import Image, ImageDraw
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
-from mfv.pipeline import run
+from mfv.pipeline import claim, resolved, run
 
 COLUMNS = {
     "fidelity": "fidelity",
@@ -111,23 +111,29 @@ def document(options: argparse.Namespace, row: str, unit: str, seed: int) -> dic
     """Return a run's facets.json, after making the run where it is missing."""
     directory = folder(options, row, unit, seed)
     preset, *overrides = shlex.split(row)
-    if not (directory / "contact_sheet.png").exists():
-        settings = [f"render={preset}", f"seed={seed}", *options.on, *shlex.split(unit), *overrides]
-        try:
-            make(settings, directory)
-        except (MfvError, HydraException, OmegaConfBaseException) as error:
-            print(f"{row} {unit} seed {seed}: {error}", file=sys.stderr)
-            return None
+    settings = [f"render={preset}", f"seed={seed}", *options.on, *shlex.split(unit), *overrides]
+    try:
+        make(settings, directory)
+    except (MfvError, HydraException, OmegaConfBaseException) as error:
+        print(f"{row} {unit} seed {seed}: {error}", file=sys.stderr)
+        return None
     found: dict[str, Any] = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
     return found
 
 
 def make(settings: Sequence[str], directory: Path) -> None:
-    """Make an ordinary run, or finish it, in a directory, from the overrides that run.py takes."""
+    """Make an ordinary run, or finish it, in a directory, from the overrides that run.py takes.
+
+    Raises:
+        MfvError: a run with other settings was made there.
+
+    """
     register()
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("config", list(settings))
-    run(config, directory)
+    claim(directory, resolved(config))
+    if not (directory / "contact_sheet.png").exists():
+        run(config, directory)
 
 
 def over_units(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -49,6 +49,12 @@ def test_rows_and_seeds_make_a_table_and_a_panel(
     compare.main([*rows[:2], *arguments[3:]])
     assert files[0].stat().st_mtime_ns == written
 
+    other = [*arguments[3:5], "render.momentum=0.1", *arguments[5:]]  # other settings than those that were compared
+    capsys.readouterr()
+    assert compare.main(["fast", *other]) == 1
+    assert "holds a run with another configuration (it differs in render.momentum)" in capsys.readouterr().err
+    assert files[0].stat().st_mtime_ns == written
+
 
 def test_units_have_rows_of_their_own_and_means_by_kind(compare: ModuleType, tmp_path: Path) -> None:
     units = ["layer=classifier.1 unit=967", "layer=classifier.1 unit=504", "layer=features.18 unit=792"]

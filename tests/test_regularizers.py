@@ -1,5 +1,6 @@
 """Every regularizer against a known answer or a slow twin; images do not see one another."""
 
+import copy
 from collections.abc import Sequence
 from itertools import product
 
@@ -38,6 +39,7 @@ from mfv.regularizers import (
     TVProx,
 )
 from mfv.regularizers.patches import PatchDatabase
+from mfv.regularizers.tv_prox import ROUGHER, variation
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject
 from mfv.rendering.starts import at_natural_contrast
 from mfv.schedules import Linear
@@ -101,6 +103,7 @@ VARIANTS: list[Regularizer] = [
     RandomScale((0.8, 1.0, 1.3)),
     RandomCrop(0.3, 0.6, spread=0.2),
     PatchPrior(0.5, size=6, stride=3, every=2, own=False),
+    TVProx(5.0, most=3.0),
 ]
 
 
@@ -539,6 +542,32 @@ def test_total_variation_every_second_step_has_the_weight_of_two(subject: UnitSu
     assert tv.project(images(), odd).equal(images())
     with pytest.raises(MfvError, match="every is 0"):
         TVProx(every=0)
+
+
+def test_what_is_rougher_than_its_facets_photographs_is_smoothed_more(subject: UnitSubject) -> None:
+    pixels = images()
+    rough = variation(pixels)
+    slow = [np.abs(np.diff(image.double().numpy(), axis=axis)).mean() for image in pixels for axis in (1, 2)]
+    assert np.allclose(rough, np.array(slow).reshape(-1, 2).sum(1), rtol=1e-5)
+    photographs = subject.pixels.float() / 255
+    for photograph, facet in zip(photographs, subject.assignment().tolist(), strict=True):
+        photograph.mul_(0.1 if facet == 0 else 0.75)  # those of facet 0 are nearly plain
+    plain = copy.copy(subject)
+    plain.pixels = (photographs * 255).byte()
+    bound = TVProx(20.0, most=2.5).bind(plain)
+    ratios = rough / ROUGHER / bound.natural
+    assert ratios[0] > 2.5**0.5
+    assert ratios[1] < 1
+    smooth = bound.project(pixels, moment(subject))
+    for row, weight in enumerate([50.0, 20.0]):
+        alone = TVProx(weight).project(pixels, moment(subject))[row]
+        assert torch.allclose(smooth[row], alone, atol=1e-6)
+    bound = TVProx(20.0, most=100.0).bind(plain)
+    between = TVProx(20.0 * float(ratios[0]) ** 2).project(pixels, moment(subject))[0]
+    assert torch.allclose(bound.project(pixels, moment(subject))[0], between, atol=1e-6)
+    assert TVProx(20.0).bind(plain).natural is None  # nothing is measured where it is not asked for
+    with pytest.raises(MfvError, match="call its bind"):
+        TVProx(most=2.0).project(pixels, moment(subject))
 
 
 def test_total_variation_at_convergence_is_the_minimum(subject: UnitSubject) -> None:
