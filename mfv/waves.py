@@ -84,10 +84,10 @@ def run_units(
     while waiting:
         plans = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
+            for unit in waiting[: distributed.count()]:
+                logger.info("%s", unit)
             plan_of.begin(waiting[distributed.rank() :: distributed.count()][: 1 + helpers.count])
             some, waiting = waiting[: distributed.count()], waiting[distributed.count() :]
-            for unit in some:
-                logger.info("%s", unit)
             for found in _shared_out(some, partial(_or_failure, plan_of), experiment.shared):
                 if isinstance(found, Failure):
                     yield found

@@ -15,6 +15,7 @@ from mfv.schedules import Schedule, value_at
 
 IN_CACHE = 4  # images: 9 ms for ten of 224 pixels; 12 ms with all ten together, or one by one
 ROUGHER = 1.4  # an image between two steps may vary more than photographs do by this: averaging smooths it
+_LINES = 4
 _MEASURED = 32  # images at once
 _STEP = 0.25  # for the dual ascent; 1/4 converges in practice, 1/8 is the proven bound (Chambolle 2004)
 
@@ -79,9 +80,13 @@ class TVProx(Regularizer):
 
 
 def variation(pixels: Tensor) -> Tensor:
-    """Return the mean absolute difference of vertical neighbours plus that of horizontal ones, (n,) of (n, c, h, w)."""
+    """Return the mean absolute difference of vertical neighbours plus that of horizontal ones, (n,) of (n, c, h, w).
+
+    Every fourth line is asked, and the one below it: all of them would cost 2 % of a step.
+    """
+    line, below = pixels[..., :-1:_LINES, :], pixels[..., 1::_LINES, :]
     # Sums of lines in double precision, as their order follows from the batch's size.
-    differences = [pixels[..., 1:, :] - pixels[..., :-1, :], pixels[..., 1:] - pixels[..., :-1]]
+    differences = [below - line, line[..., 1:] - line[..., :-1]]
     lines = [part.abs_().sum(-1).flatten(1).sum(1, dtype=torch.float64) / part[0].numel() for part in differences]
     return (lines[0] + lines[1]).to(pixels.dtype)
 
