@@ -162,7 +162,7 @@ def test_an_image_begins_as_on_the_cpu(subject: UnitSubject, on_cpu: TargetModel
 @pytest.mark.parametrize(
     "regularizers",
     [
-        {"affine": RandomAffine(exact=False), "spectrum": SpectralGradient(0.5, 0.5, 1.5), "tv": TVProx(0.3)},
+        {"affine": RandomAffine(exact=False), "spectrum": SpectralGradient(0.5, 0.5, 1.5), "tv": TVProx(0.3, most=2.0)},
         {"scale": RandomScale([0.9, 1.1])},
         {"noise": GaussianNoise(5.0)},
         {"patches": PatchPrior(0.1)},
