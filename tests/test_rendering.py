@@ -58,7 +58,7 @@ def starts(subject: UnitSubject) -> Tensor:
 def maximizer(
     model: TargetModel, subject: UnitSubject, starts: Tensor, facets: list[int], recipe: Recipe
 ) -> ActivationMaximizer:
-    rows = torch.tensor(facets)
+    rows, recipe = torch.tensor(facets), recipe.bind(subject)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
     return ActivationMaximizer(model, [UnitPart(recipe, bound, rows)], starts[rows], seed=3)
 
@@ -96,7 +96,7 @@ def test_what_is_remembered_moves_along(model: TargetModel, subject: UnitSubject
 def test_an_objective_between_layers_is_not_compiled(
     model: TargetModel, subject: UnitSubject, starts: Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    part = UnitPart(fast_recipe(1), [TopicActivation().bind(subject)], torch.tensor([0]))
+    part = UnitPart(fast_recipe(1).bind(subject), [TopicActivation().bind(subject)], torch.tensor([0]))
     with caplog.at_level("INFO", "mfv"):
         images = ActivationMaximizer(model, [part], starts[:1], acceleration=Acceleration(compile=True))
     assert "compile is left off: the objective follows gradients from one layer to another" in caplog.text
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_bytes(model: TargetModel, subject: UnitSub
 
 
 def test_another_seed_gives_another_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:
-    recipe = fast_recipe(6)
+    recipe = fast_recipe(6).bind(subject)
     bound = [octave.objective.bind(subject) for octave in recipe.octaves]
     part = UnitPart(recipe, bound, torch.tensor([0]))
     images = [ActivationMaximizer(model, [part], starts[:1], seed=s).run() for s in (0, 1)]

@@ -73,7 +73,7 @@ class TVProx(Regularizer):
     def _times(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return how many times the weight each image gets, (n, 1, 1, 1)."""
         if self.natural is None:
-            raise MfvError("TVProx knows no photographs yet: call its bind(subject) first, as render() does")
+            raise MfvError("TVProx knows no photographs yet: call recipe.bind(subject) first, as render() does")
         natural = ROUGHER * self.natural.to(pixels.device, non_blocking=True)[moment.facets]  # a GPU is not waited for
         ratio = variation(pixels) / natural.clamp_min(1e-6)
         return ratio.square().clamp(1, self.most)[:, None, None, None]
