@@ -26,6 +26,7 @@ from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
+from mfv.writing import writing
 
 
 def visualize(
@@ -98,29 +99,29 @@ def visualize(
     """
     own = {"labels": labels, "input_size": input_size, "mean": mean, "std": std}
     model = _target(network, {name: value for name, value in own.items() if value is not None})
+    machine = Machine(accelerator=accelerator, devices=devices, progress=progress)
     try:
-        result = run_experiment(
-            model,
-            resolve_unit(model, layer, unit),
-            as_source(images),
-            facets=facets,
-            discovery=discovery or TSNEKMeans(),
-            recipe=recipe or fast_recipe(),
-            selection=Selection(select, count),
-            judge_model=find_judge(judge, model),
-            position=position if position is None or isinstance(position, str) else _written(position),
-            seed=seed,
-            directory=directory,
-            store_root=store,
-            machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
-        )
+        with writing({"directory": directory, "store": store}):
+            result = run_experiment(
+                model,
+                resolve_unit(model, layer, unit),
+                as_source(images),
+                facets=facets,
+                discovery=discovery or TSNEKMeans(),
+                recipe=recipe or fast_recipe(),
+                selection=Selection(select, count),
+                judge_model=find_judge(judge, model),
+                position=position if position is None or isinstance(position, str) else _written(position),
+                seed=seed,
+                directory=directory,
+                store_root=store,
+                machine=machine,
+            )
+            if directory is not None:
+                curves, snapshots = result.rendering.curves, result.rendering.snapshots
+                write_report(result.facet_set, result.exemplars, result.thumbnails, curves, snapshots, directory)
     except Interrupted as stop:
         raise Interrupted(Facets.of(stop.partial, str(stop)), stop.step, stop.steps) from None
-    if directory is not None:
-        rendering = result.rendering
-        write_report(
-            result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory
-        )
     return Facets.of(result.facet_set)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -93,6 +94,14 @@ def with_quiet(arguments: Sequence[str]) -> list[str]:
     return others if len(others) == len(arguments) else [*others, *QUIET]
 
 
+def at_home(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the user's home in place of a "~": shells leave one behind a key with a dot."""
+    return [
+        re.sub("^([^=]+=)(~[^/]*)", lambda found: found[1] + os.path.expanduser(found[2]), argument)
+        for argument in arguments
+    ]
+
+
 def main() -> None:
     """Run what the command line says; exit status 1 where a run, or a job of a sweep, failed."""
     try:
@@ -105,8 +114,9 @@ def main() -> None:
 def _main() -> None:
     if sys.argv[1:2] == ["store"]:
         sys.exit(store_command.main(sys.argv[2:]))
+    logging.raiseExceptions = False  # where the log's own file cannot be written, the terminal still has the words
     register()
-    sys.argv[1:] = with_quiet(sys.argv[1:])
+    sys.argv[1:] = at_home(with_quiet(sys.argv[1:]))
     try:
         distributed.first(lambda: check_launcher(sys.argv[1:]))
     except MfvError as error:
@@ -125,6 +135,12 @@ def _main() -> None:
         if not ours:
             raise
         print(f"error: {explained(error, sys.argv[1:])}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # a job explains its own: this is the run's folder, which Hydra makes
+        if not ours:
+            raise
+        print(f"error: {error.filename or 'the folder of the run'} cannot be written ({error.strerror}): give another "
+              "folder, hydra.run.dir=… (of a sweep: hydra.sweep.dir=…)", file=sys.stderr)  # fmt: skip
         sys.exit(1)
     report_failures()
 

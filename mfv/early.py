@@ -12,6 +12,7 @@ from mfv.models.known import known_network
 from mfv.paths import existing_folder
 from mfv.rendering.checks import check_settings
 from mfv.signatures import check_arguments
+from mfv.writing import check_folder
 
 FOLDERS = {  # data sets that are a folder of the user's, and what it holds
     "mfv.data.FolderImages": "your images",
@@ -41,3 +42,4 @@ def check_early(settings: Mapping[str, Any]) -> None:
     use = FOLDERS.get(data.get("_target_", "")) if isinstance(data, Mapping) else None
     if use and data.get("root") is not None:
         existing_folder(data["root"], use)
+    check_folder("store.root", settings["store"]["root"])

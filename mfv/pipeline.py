@@ -22,6 +22,7 @@ from mfv.interruption import ending_at_once
 from mfv.libraries import loading_libraries
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several
+from mfv.writing import writing
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -56,6 +57,13 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     """
     settings = distributed.first(lambda: resolved(config))
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
+    with writing({"hydra.run.dir": directory, "store.root": settings["store"]["root"]}):
+        return _run(config, settings, directory, command, group)
+
+
+def _run(
+    config: DictConfig, settings: dict[str, Any], directory: Path, command: str, group: str | None
+) -> list[FacetSet]:
     distributed.together(lambda: _check(settings))
     distributed.first(lambda: claim(directory, settings))
     several = names_several(settings["layer"], settings["unit"])

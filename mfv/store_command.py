@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mfv.errors import MfvError
+from mfv.writing import writing
 
 ROOT = "outputs/store"  # as conf/config.yaml has it
 DAY = 24 * 3600
@@ -18,8 +19,10 @@ DAY = 24 * 3600
 def main(arguments: Sequence[str]) -> int:
     """Run `mfv store …`; 1 where something is damaged or wrong."""
     options = parser().parse_args(arguments)
+    folders = {word: getattr(options, word) for word in ("root", "folder", "into") if hasattr(options, word)}
     try:
-        return options.action(options)
+        with writing(folders):
+            return options.action(options)
     except MfvError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -31,6 +31,7 @@ from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
 from mfv.pipeline import claim, resolved, run
+from mfv.writing import writing
 
 COLUMNS = {
     "fidelity": "fidelity",
@@ -54,6 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the runs that are missing, then the table and the panel; return 1 where a run failed."""
     options = parse(arguments)
     keep_freed_memory()
+    try:
+        with writing({"--out": options.out}):
+            return compared(options)
+    except MfvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def compared(options: argparse.Namespace) -> int:
+    """Compare as the command line asks."""
     options.out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
     found: dict[str, list[dict[str, Any]]] = {}

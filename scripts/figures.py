@@ -32,6 +32,7 @@ from mfv.memory import keep_freed_memory
 from mfv.pipeline import config_of_run, source_of_run
 from mfv.rendering.checks import STARTS
 from mfv.structures import FacetSet
+from mfv.writing import writing
 
 CENTIMETRES = {"": 1.0, "cm": 1.0, "mm": 0.1, "in": 2.54}
 NARROWEST, WIDEST = 4.0, 100.0
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     keep_freed_memory()
     try:
-        options.draw(options)
+        with writing({"--out": options.out}):
+            options.draw(options)
     except (MfvError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -92,6 +92,9 @@ EARLY = [
     (["checkpoint_every=0"], "checkpoint_every is 0; it is a number of steps between checkpoints, at least 1"),
     (["snapshot_every=-1"], "snapshot_every is -1; it is a number of steps"),
     (["facets=0"], "facets is 0; it is a number of facets, at least 1, or auto"),
+    (["data=folder", "data.root=~/nowhere"], f"data.root={Path.home()}/nowhere does not exist"),
+    (["hydra.run.dir=0.txt/run"], "0.txt/run cannot be written (Not a directory): give another folder, hydra.run.dir="),
+    (["store.root=0.txt/store"], "0.txt is a file; give a folder"),
     (["unit=bell", "pepper"], "'pepper' is no setting: settings are KEY=VALUE"),
 ]
 # One process with the command line's libraries, and a copy of it for each: in place of an interpreter for each.
