@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mfv.models.target import TargetModel
     from mfv.notebook import Facets
     from mfv.structures import Facet, FacetSet, Unit
+    from mfv.version import __version__ as __version__
 
 __all__ = ["Facet", "FacetSet", "Facets", "Interrupted", "MfvError", "TargetModel", "Unit", "fast_recipe", "visualize"]
 
@@ -39,6 +40,7 @@ _HOMES = {
     "MfvError": "mfv.errors",
     "TargetModel": "mfv.models.target",
     "Unit": "mfv.structures",
+    "__version__": "mfv.version",
     "fast_recipe": "mfv.api",
     "visualize": "mfv.api",
 }

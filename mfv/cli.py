@@ -26,6 +26,7 @@ from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
 from mfv.overrides import check_choices, explained
 from mfv.sweeps import check_launcher, note_failure, report_failures
+from mfv.version import __version__
 
 BESIDE = (  # of several processes, what makes Hydra write nothing for those that are not the first
     "hydra.run.dir=.",
@@ -114,6 +115,9 @@ def main() -> None:
 def _main() -> None:
     if sys.argv[1:2] == ["store"]:
         sys.exit(store_command.main(sys.argv[2:]))
+    if "--version" in sys.argv[1:]:
+        print(f"mfv {__version__}")
+        return
     logging.raiseExceptions = False  # where the log's own file cannot be written, the terminal still has the words
     register()
     sys.argv[1:] = at_home(with_quiet(sys.argv[1:]))

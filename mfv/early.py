@@ -7,7 +7,7 @@ from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError, check_count, check_intervals
 from mfv.machine import Machine
-from mfv.models.choice import layer_names
+from mfv.models.choice import layer_names, position_name
 from mfv.models.known import known_network
 from mfv.paths import existing_folder
 from mfv.rendering.checks import check_settings
@@ -34,6 +34,7 @@ def check_early(settings: Mapping[str, Any]) -> None:
     if isinstance(settings["render"], Mapping):
         check_settings(settings["render"])
     check_arguments(settings)
+    position_name(settings["position"])
     known = known_network(settings["model"])
     if known is not None:
         for layer in layer_names(settings["layer"], settings["model"]["default_layer"]):

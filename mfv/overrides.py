@@ -34,6 +34,8 @@ def explained(error: HydraException, arguments: Sequence[str]) -> str:
         return unreadable(error.override, message)
     if found := re.match(r"Ambiguous value for argument '((.*?)=(.*))'", message):
         given, key, values = found.groups()
+        if (Path(conf.__file__).parent / key.partition("@")[0]).is_dir():
+            return f"{given}: several choices of {key} are a sweep of jobs, with -m in front"
         return f"{given}: several values are {key}=[{values}] in one job, or a sweep of jobs with -m in front"
     if found := re.match(r"Could not (?:override|delete from config\.) '([^']*)'", message):
         return no_key(found[1], _composed(arguments, found[1]))

@@ -21,7 +21,7 @@ from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
 from mfv.libraries import loading_libraries
 from mfv.machine import Machine
-from mfv.models.choice import layer_names, names_several
+from mfv.models.choice import layer_names, names_several, position_name
 from mfv.writing import writing
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         selection=Selection(config.select.by, config.select.count),
         refinement=Refinement(config.refine.merge, config.refine.smallest),
         judge_model=find_judge(_make(config.evaluation, "evaluation")["judge"], model),
-        position=None if config.position is None else str(config.position),
+        position=position_name(settings["position"]),
         exemplar_count=config.exemplars,
         seed=config.seed,
         machine=Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)}),

@@ -25,8 +25,9 @@ failures: list[str] = []  # of the sweep that has just ended
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Raise `MfvError` for a launcher whose package is missing, and for a sweep that several processes were given."""
-    if distributed.count() > 1 and {"-m", "--multirun"} & {*arguments}:
+    """Raise `MfvError` where a launcher's package is missing or it gets no sweep, or several processes get one."""
+    sweep = bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & {*arguments})
+    if distributed.count() > 1 and sweep:
         raise MfvError(
             f"a sweep was given to {distributed.count()} processes that were started together: give it to one, and its "
             "jobs to a launcher (launch=slurm); several processes share one run, of many units too (unit=0-9)"
@@ -35,6 +36,8 @@ def check_launcher(arguments: Sequence[str]) -> None:
         module, extra = LAUNCHERS.get(name, ("", ""))
         if module and not _is_there(module):
             raise MfvError(f'launch={name} needs a package that is not installed: pip install "mfv[{extra}]"')
+        if module and not sweep:
+            raise MfvError(f"launch={name} is for the jobs of a sweep, be it a single one: put -m in front")
 
 
 def note_failure(directory: Path, command: str, message: str) -> None:

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
-from commands import SCRIPT, Command
+from commands import ROOT, SCRIPT, Command
 
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
 
@@ -93,6 +94,8 @@ EARLY = [
     (["snapshot_every=-1"], "snapshot_every is -1; it is a number of steps"),
     (["facets=0"], "facets is 0; it is a number of facets, at least 1, or auto"),
     (["data=folder", "data.root=~/nowhere"], f"data.root={Path.home()}/nowhere does not exist"),
+    (["position=middle"], "position is 'middle'; of a channel it is max, mean, center, or a row and a column"),
+    (["launch=joblib"], "launch=joblib is for the jobs of a sweep, be it a single one: put -m in front"),
     (["hydra.run.dir=0.txt/run"], "0.txt/run cannot be written (Not a directory): give another folder, hydra.run.dir="),
     (["store.root=0.txt/store"], "0.txt is a file; give a folder"),
     (["unit=bell", "pepper"], "'pepper' is no setting: settings are KEY=VALUE"),
@@ -159,6 +162,12 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
     assert documents[0] == documents[1]
     pictures = [(tmp_path / name / "facets" / "facet_01.png").read_bytes() for name in ("broken", "whole")]
     assert pictures[0] == pictures[1]
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    code, output = run(["--version"], tmp_path)
+    assert code == 0
+    assert output.strip() == f"mfv {tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['version']}"
 
 
 def test_alexnet_without_weights_names_the_places(tmp_path: Path) -> None:

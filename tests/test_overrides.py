@@ -32,6 +32,7 @@ def caught(arguments: list[str]) -> HydraException:
         (["seed.x=3"], "seed.x: seed is 0 and has no keys"),
         (["model=alexnett"], "model=alexnett: there is no such choice; did you mean alexnet"),
         (["unit=3,4"], "several values are unit=[3,4] in one job, or a sweep of jobs with -m in front"),
+        (["render=fast,best"], "render=fast,best: several choices of render are a sweep of jobs, with -m in front"),
         (["unit=[3"], "unit=[3: cannot be read"),
     ],
 )

@@ -41,6 +41,13 @@ def test_a_launcher_that_is_not_installed_says_what_brings_it(monkeypatch: pytes
     sweeps.check_launcher(["launch=here", "unit=1"])
 
 
+def test_a_launcher_without_a_sweep_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "_is_there", lambda module: True)
+    with pytest.raises(MfvError, match=r"launch=slurm is for the jobs of a sweep, .*put -m in front"):
+        sweeps.check_launcher(["unit=1", "launch=slurm"])
+    sweeps.check_launcher(["unit=1", "launch=slurm", "--multirun"])
+
+
 @pytest.mark.parametrize(
     ("launch", "kind"), [("joblib", "Joblib"), ("submitit", "Local"), ("slurm", "Slurm"), ("ray", "Ray")]
 )

@@ -4,6 +4,7 @@ from torch import nn
 
 from mfv.activations.values import unit_values
 from mfv.errors import MfvError
+from mfv.models.choice import position_name
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_unit, unit_count
@@ -187,3 +188,11 @@ def test_gradients_flow_to_the_place_of_the_value():
     gradient = activation.grad.flatten(2)
     assert gradient.sum() == 1
     assert gradient[0, 1, where[0, 1]] == 1
+
+
+def test_a_position_is_a_word_or_numbers():
+    given = (None, "mean", "3,4", "3, 4", [3, 4], 5, "12")
+    assert [position_name(each) for each in given] == [None, "mean", "3,4", "3,4", "3,4", "5", "12"]
+    for wrong in ("middle", "3,4,5", [3.5, 1], "-1", [], ""):
+        with pytest.raises(MfvError, match=r"position is .* max, mean, center, or a row and a column"):
+            position_name(wrong)

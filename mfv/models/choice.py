@@ -1,4 +1,4 @@
-"""Several units in a word: all, 0-99, [3,14,15], or lists of layers."""
+"""What is looked at, in a word: several units (all, 0-99, [3,14,15]), lists of layers, a place in the map."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from mfv.errors import MfvError
 
 ALL = "all"
+POSITIONS = ("max", "mean", "center", "class")
+_COORDINATES = re.compile(r"\d+(,\d+)?")
 _RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
 
 
@@ -53,6 +55,25 @@ def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | 
     if not names:
         raise MfvError("unit=[]: name at least one unit")
     return list(dict.fromkeys(names))
+
+
+def position_name(position: Any) -> str | None:
+    """Return a configuration's `position` as `unit_values` takes it: a word, or numbers with commas between them.
+
+    Raises:
+        MfvError: it is neither.
+
+    """
+    if position is None:
+        return None
+    parts = position if isinstance(position, list | tuple) else str(position).split(",")
+    written = ",".join(str(part).strip() for part in parts)
+    if written not in POSITIONS and not _COORDINATES.fullmatch(written):
+        raise MfvError(
+            f"position is {position!r}; of a channel it is max, mean, center, or a row and a column of the map "
+            "(position=[3,4]), of a transformer class, mean, max, or a token's number"
+        )
+    return written
 
 
 def _is_span(unit: Any) -> bool:
