@@ -27,10 +27,22 @@ if TYPE_CHECKING:
     from mfv.interruption import Interrupted
     from mfv.models.target import TargetModel
     from mfv.notebook import Facets
+    from mfv.presets import preset
     from mfv.structures import Facet, FacetSet, Unit
     from mfv.version import __version__ as __version__
 
-__all__ = ["Facet", "FacetSet", "Facets", "Interrupted", "MfvError", "TargetModel", "Unit", "fast_recipe", "visualize"]
+__all__ = [
+    "Facet",
+    "FacetSet",
+    "Facets",
+    "Interrupted",
+    "MfvError",
+    "TargetModel",
+    "Unit",
+    "fast_recipe",
+    "preset",
+    "visualize",
+]
 
 _HOMES = {
     "Facet": "mfv.structures",
@@ -42,6 +54,7 @@ _HOMES = {
     "Unit": "mfv.structures",
     "__version__": "mfv.version",
     "fast_recipe": "mfv.api",
+    "preset": "mfv.presets",
     "visualize": "mfv.api",
 }
 

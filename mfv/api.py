@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Machine, run_experiment
 from mfv.interruption import Interrupted
 from mfv.models.target import TargetModel
-from mfv.models.units import resolve_unit
+from mfv.models.units import resolve_unit, unit_count
 from mfv.notebook import Facets
 from mfv.objectives import ClassMargin, FacetAnchor
+from mfv.presets import preset
 from mfv.regularizers import RandomAffine, RandomTone, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
+from mfv.structures import Unit
 from mfv.writing import writing
 
 
@@ -43,8 +46,8 @@ def visualize(
     position: Position | None = None,
     select: str = "auto",
     count: int | None = None,
-    discovery: Discovery | None = None,
-    recipe: Recipe | None = None,
+    discovery: Discovery | str | None = None,
+    recipe: Recipe | str | None = None,
     judge: TargetModel | str | None = None,
     seed: int = 0,
     directory: str | Path | None = None,
@@ -73,8 +76,9 @@ def visualize(
         select: "class", "top" or "auto" (`Selection`).
         count: how many of the most active images; by default 15 % of all, at least 150 and at most 1,300.
         discovery: the clustering method (`mfv.discovery`), or any function of codes (n, d), facets and seed that
-            returns a `Clustering`; by default the paper's t-SNE and k-means.
-        recipe: how the images are rendered; by default `fast_recipe()`.
+            returns a `Clustering`; or a preset's name, "consensus"; by default the paper's t-SNE and k-means.
+        recipe: how the images are rendered: a `Recipe`, or a preset's name, "best" (`mfv.preset` changes its settings);
+            by default `fast_recipe()`.
         judge: a second network that the images are judged with (`mfv.evaluation`), or "auto" for one whose
             weights are on this machine; by default none.
         seed: fixes every random number.
@@ -97,6 +101,7 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
+    unit, facets, seed, count, input_size = map(_whole, (unit, facets, seed, count, input_size))
     own = {"labels": labels, "input_size": input_size, "mean": mean, "std": std}
     model = _target(network, {name: value for name, value in own.items() if value is not None})
     machine = Machine(accelerator=accelerator, devices=devices, progress=progress)
@@ -104,11 +109,11 @@ def visualize(
         with writing({"directory": directory, "store": store}):
             result = run_experiment(
                 model,
-                resolve_unit(model, layer, unit),
+                _unit(model, layer, unit, labels),
                 as_source(images),
                 facets=facets,
-                discovery=discovery or TSNEKMeans(),
-                recipe=recipe or fast_recipe(),
+                discovery=_discovery(discovery),
+                recipe=_recipe(recipe),
                 selection=Selection(select, count),
                 judge_model=find_judge(judge, model),
                 position=position if position is None or isinstance(position, str) else _written(position),
@@ -123,6 +128,43 @@ def visualize(
     except Interrupted as stop:
         raise Interrupted(Facets.of(stop.partial, str(stop)), stop.step, stop.steps) from None
     return Facets.of(result.facet_set)
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number of NumPy's or PyTorch's as one of Python's, and anything else as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
+
+
+def _unit(model: TargetModel, layer: str, unit: int | str, labels: Sequence[str] | None) -> Unit:
+    if not isinstance(layer, str):
+        raise MfvError(
+            f"layer is {layer!r}; give a name, as `network.named_modules()` has them: layer='layer4.1.conv2'"
+        )
+    found = resolve_unit(model, layer, unit)
+    if labels is not None and model.is_output(layer) and len(labels) != (count := unit_count(model, layer)):
+        raise MfvError(f"there are {len(labels)} labels, but {count} units in layer {layer!r}: give one for each")
+    return found
+
+
+def _recipe(given: Recipe | str | None) -> Recipe:
+    if given is None:
+        return fast_recipe()
+    recipe = preset("render", given) if isinstance(given, str) else given
+    if not isinstance(recipe, Recipe):
+        raise MfvError(f"recipe is {given!r}; give a `Recipe`, as mfv.fast_recipe(), or a preset's name: recipe='best'")
+    return recipe
+
+
+def _discovery(given: Discovery | str | None) -> Discovery:
+    if given is None:
+        return TSNEKMeans()
+    method: Discovery = preset("discovery", given) if isinstance(given, str) else given
+    if not callable(method):
+        raise MfvError(f"discovery is {given!r}; give a method of mfv.discovery, or a preset's name: 'consensus'")
+    return method
 
 
 def _target(network: nn.Module, settings: Mapping[str, Any]) -> TargetModel:

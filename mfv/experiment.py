@@ -28,6 +28,7 @@ from mfv.data.transforms import Preprocess
 from mfv.discovery.attribution import ATTRIBUTION
 from mfv.discovery.refinement import Refinement
 from mfv.discovery.selection import Selection
+from mfv.errors import MfvError
 from mfv.evaluation.framing import frames
 from mfv.evaluation.judge import Judge, check_independent
 from mfv.evaluation.numbers import evaluate
@@ -187,6 +188,8 @@ class Experiment:
     level: int = logging.INFO
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, int):
+            raise MfvError(f"seed is {self.seed!r}; give a whole number")
         if self.judge_model is not None:
             check_independent(self.model, self.judge_model)
 

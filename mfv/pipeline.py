@@ -1,4 +1,4 @@
-"""From a configuration to a finished run: the only place, with the command line, that knows Hydra."""
+"""From a configuration to a finished run: with the command line and the presets, the only place that knows Hydra."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
 from mfv import distributed, fork_server
 from mfv.early import check_early
@@ -22,6 +19,7 @@ from mfv.interruption import ending_at_once
 from mfv.libraries import loading_libraries
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
+from mfv.presets import make, resolved
 from mfv.writing import writing
 
 if TYPE_CHECKING:
@@ -115,13 +113,13 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
     """Return what is asked of the units, and the units of each layer."""
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
     # is answered while PyTorch or Lightning are not there yet.
-    discovery = _make(config.discovery, "discovery")
-    source = _make(config.data, "data")
-    recipe = _make(config.render, "render")
+    discovery = make(config.discovery, "discovery")
+    source = make(config.data, "data")
+    recipe = make(config.render, "render")
 
     from mfv.models.units import resolve_units
 
-    model = _make(config.model, "model")
+    model = make(config.model, "model")
     asked = settings["unit"] if settings["unit"] is not None else model.default_unit
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
@@ -139,7 +137,7 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         recipe=recipe,
         selection=Selection(config.select.by, config.select.count),
         refinement=Refinement(config.refine.merge, config.refine.smallest),
-        judge_model=find_judge(_make(config.evaluation, "evaluation")["judge"], model),
+        judge_model=find_judge(make(config.evaluation, "evaluation")["judge"], model),
         position=position_name(settings["position"]),
         exemplar_count=config.exemplars,
         seed=config.seed,
@@ -174,21 +172,7 @@ def source_of_run(directory: str | Path) -> ImageSource:
         MfvError: there is no configuration, or the images are no longer there.
 
     """
-    return _make(config_of_run(directory).data, "data")
-
-
-def _make(config: DictConfig, group: str) -> Any:
-    """Instantiate a group's `_target_`, and say whose mistake it is where that fails."""
-    try:
-        return instantiate(config, _convert_="all")
-    except MissingMandatoryValue as error:
-        key = str(error.full_key or error.key)
-        raise MfvError(f"{key} is missing: give it on the command line ({key}=…)") from error
-    except InstantiationException as error:
-        cause = _first_cause(error)
-        if isinstance(cause, MfvError):
-            raise cause from error
-        raise MfvError(f"{group}: {type(cause).__name__}: {cause} (see conf/{group}/ for what it takes)") from error
+    return make(config_of_run(directory).data, "data")
 
 
 def with_bars(setting: bool | str) -> bool:
@@ -204,21 +188,6 @@ def _units_as(kind: Any) -> str:
             f"logger.units is {kind!r}; of many units each is one of the {ROWS} of a table, or {RUNS} of its own"
         )
     return str(kind)
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None and not isinstance(error, MfvError):
-        error = error.__cause__
-    return error
-
-
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration's values; `MfvError` for one that is missing."""
-    try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        key = str(error.full_key or error.key)
-        raise MfvError(f"{key} is missing: give it on the command line ({key}=…)") from error
 
 
 def claim(directory: Path, settings: dict[str, Any]) -> None:

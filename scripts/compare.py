@@ -30,7 +30,8 @@ from PIL import Image, ImageDraw
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
-from mfv.pipeline import claim, resolved, run
+from mfv.pipeline import claim, run
+from mfv.presets import resolved
 from mfv.writing import writing
 
 COLUMNS = {

@@ -7,8 +7,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mfv"
 
 # Who may import these libraries, as paths within mfv.
 ONLY = {
-    "hydra": {"cli.py", "config.py", "overrides.py", "pipeline.py", "sweeps.py"},
-    "omegaconf": {"cli.py", "config.py", "overrides.py", "pipeline.py", "sweeps.py"},
+    "hydra": {"cli.py", "config.py", "overrides.py", "pipeline.py", "presets.py", "sweeps.py"},
+    "omegaconf": {"cli.py", "config.py", "overrides.py", "pipeline.py", "presets.py", "sweeps.py"},
     "pytorch_lightning": {
         "activations/collector.py",
         "experiment.py",

@@ -454,7 +454,7 @@ def test_in_memory_fingerprint_is_that_of_the_pixels(monkeypatch: pytest.MonkeyP
         ([torch.full((3, 8, 8), -2.0)], "image 000000 .*Normalize"),
         ([np.zeros((5, 8, 8))], "shape"),
         (torch.zeros(2, 7, 8, 8), "shape"),
-        ("/nowhere/at/all", r"data\.root="),
+        ("/nowhere/at/all", r"^images=/nowhere/at/all does not exist"),
     ],
 )
 def test_wrong_images_are_explained(images: Any, message: str) -> None:

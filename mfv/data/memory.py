@@ -20,6 +20,7 @@ from mfv.data.folder import FolderImages, class_name, labels_from_paths
 from mfv.data.pixels import picture
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError, UnreadableImage
+from mfv.paths import existing_folder
 
 HASHED = 5000  # images up to which the fingerprint reads them all
 ACCEPTED = "PIL pictures, tensors or arrays (floats in [0, 1] or bytes), or paths, each alone or as (image, label)"
@@ -110,7 +111,7 @@ def as_source(images: Any) -> ImageSource:
     if isinstance(images, ImageSource):
         return images
     if isinstance(images, str | os.PathLike):
-        return FolderImages(Path(images))
+        return FolderImages(existing_folder(images, "your images", "images"))
     return InMemoryImages(images)
 
 

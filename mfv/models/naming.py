@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import conf
 from mfv.errors import MfvError, nearest_names
 from mfv.models import imagenet
 
@@ -13,6 +15,7 @@ OUTPUT = ""  # the network as a whole, as a layer: its output
 PROB = "prob"  # a layer that no module stands for: the softmax of the output
 INPUT_SUFFIX = ":in"  # "classifier.1:in" is what the layer is given, "classifier.1" what it returns
 NEAR = 10  # classes that an error names
+FEW = 12  # layers that it lists
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -111,10 +114,13 @@ def no_layer(model: str, layer: str, aliases: Mapping[str, str], known: Iterable
     known = list(known)
     near = nearest_names(layer.removesuffix(INPUT_SUFFIX), [*aliases, *known])
     hint = f"; did you mean {', '.join(near)}?" if near else ""
-    return MfvError(
-        f"{model} has no layer {layer!r}{hint} "
-        f"(python scripts/list_layers.py model={model} lists its {len(known)} layers)"
-    )
+    if len(known) <= FEW:
+        every = f"there are {', '.join(known)}"
+    elif (Path(conf.__file__).parent / "model" / f"{model}.yaml").exists():
+        every = f"python scripts/list_layers.py model={model} lists its {len(known)} layers"
+    else:
+        every = f"network.named_modules() lists its {len(known)} layers, as does scripts/list_layers.py"
+    return MfvError(f"{model} has no layer {layer!r}{hint} ({every})")
 
 
 def _near(wanted: str, labels: list[str]) -> list[int]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mfv.activations.hooks import NotATensor, capture, first_tensor
-from mfv.errors import MfvError
+from mfv.errors import MfvError, check_count
 from mfv.models.frozen import frozen_copy
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB, no_layer
 
@@ -84,6 +84,11 @@ class TargetModel(nn.Module):
         super().__init__()
         if channel_order not in ("rgb", "bgr"):
             raise MfvError(f"channel_order is {channel_order!r}; it is 'rgb' or 'bgr'")
+        if not isinstance(network, nn.Module):
+            raise MfvError(
+                f"the network is {network!r}; give an nn.Module, as torchvision.models.resnet18(weights='DEFAULT')"
+            )
+        check_count("input_size", input_size, 1, "pixels, the side of what the network is shown")
         for setting, values in (("mean", mean), ("std", std)):
             if len(values) != 3:
                 raise MfvError(f"{setting} of model {name} is {list(values)}; it has one number per channel, 3")
@@ -92,8 +97,8 @@ class TargetModel(nn.Module):
         self.input_size = input_size
         self.resize = resize or input_size
         self.channel_order = channel_order
-        self.labels = tuple(labels) if labels else ()
-        self.synsets = tuple(synsets) if synsets else ()
+        self.labels = tuple(labels) if labels is not None else ()
+        self.synsets = tuple(synsets) if synsets is not None else ()
         self.aliases = dict(aliases or {})
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))

@@ -19,8 +19,12 @@ def unit_count(model: TargetModel, layer: str) -> int:
 
     """
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
-    with torch.no_grad():
-        activation = model.activations(pixels, [layer])[layer]
+    try:
+        with torch.no_grad():
+            activation = model.activations(pixels, [layer])[layer]
+    except RuntimeError as error:
+        size = f"3 × {model.input_size} × {model.input_size} (input_size={model.input_size})"
+        raise MfvError(f"{model.name} cannot be run on an image of {size}: {error}") from error
     if activation.ndim not in (2, 3, 4):
         raise MfvError(f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart")
     return activation.shape[1] if activation.ndim == 4 else activation.shape[-1]

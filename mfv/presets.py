@@ -1,0 +1,86 @@
+"""What a choice of the configuration stands for: a recipe, a method, a network; also where there is no command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from mfv.config import register
+from mfv.errors import MfvError, nearest_names
+from mfv.overrides import explained
+from mfv.rendering.checks import check_settings
+from mfv.signatures import check_arguments
+
+GROUPS = ("render", "discovery", "model", "data")
+
+
+def preset(group: str, name: str, *settings: str) -> Any:
+    """Return what a choice of the command line stands for, as an object: of "render" a recipe.
+
+    Args:
+        group: "render" gives a `Recipe`, "discovery" a method of finding facets, "model" a `TargetModel`, "data" an
+            `ImageSource`.
+        name: the choice: a file of conf/render, and so on.
+        *settings: of it, "key=value" as on the command line, but without the group's name in front.
+
+    Raises:
+        MfvError: there is no such group, choice or key, or a value does not fit.
+
+    Example:
+        >>> recipe = mfv.preset("render", "best", "iterations=300")  # render=best render.iterations=300
+        >>> mfv.visualize(network, "layer4", 12, images, recipe=recipe)
+
+    """
+    if group not in GROUPS:
+        near = nearest_names(str(group), GROUPS, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise MfvError(f"there is no group {group!r}; {hint}(there are {', '.join(GROUPS)})")
+    arguments = [f"{group}={name}", *(f"{group}.{setting}" for setting in settings)]
+    register()
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            config = compose("config", arguments)
+    except HydraException as error:
+        raise MfvError(explained(error, arguments)) from error
+    values = {group: resolved(config)[group]}
+    if group == "render":
+        check_settings(values[group])
+    check_arguments(values)
+    return make(config[group], group)
+
+
+def make(config: DictConfig, group: str) -> Any:
+    """Instantiate a group's `_target_`, and say whose mistake it is where that fails."""
+    try:
+        return instantiate(config, _convert_="all")
+    except MissingMandatoryValue as error:
+        raise _missing(error) from error
+    except InstantiationException as error:
+        cause = _first_cause(error)
+        if isinstance(cause, MfvError):
+            raise cause from error
+        raise MfvError(f"{group}: {type(cause).__name__}: {cause} (see conf/{group}/ for what it takes)") from error
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration's values; `MfvError` for one that is missing."""
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        raise _missing(error) from error
+
+
+def _missing(error: MissingMandatoryValue) -> MfvError:
+    key = str(error.full_key or error.key)
+    return MfvError(f"{key} is missing: give it on the command line ({key}=…)")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None and not isinstance(error, MfvError):
+        error = error.__cause__
+    return error

@@ -1,0 +1,107 @@
+"""One call in a notebook: what it is given wrong is answered with the remedy, and presets go by their names."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mfv
+from mfv.discovery import KMeans
+from mfv.errors import MfvError
+from mfv.models.target import TargetModel
+from mfv.rendering.octave import Recipe
+
+PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "conf" / "render").glob("*.yaml"))
+IMAGES = [np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8) for k in range(20)]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 8, 5, stride=2), nn.Conv2d(8, 6, 3)
+    return nn.Sequential(first, nn.ReLU(), second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+
+
+def visualize(**changes: Any) -> mfv.Facets:
+    given = {"network": network(), "layer": "2", "unit": 1, "images": IMAGES, "facets": 2, "input_size": 32}
+    return mfv.visualize(**{**given, "recipe": mfv.fast_recipe(2), "progress": False, **changes})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"network": "resnet18"}, r"the network is 'resnet18'; give an nn\.Module"),
+        ({"layer": 4}, r"layer is 4; give a name"),
+        ({"layer": "9"}, r"sequential has no layer '9' \(there are 0, 1, 2, 3, 4, 5\)"),
+        ({"unit": 6}, r"unit=6: layer '2' of sequential has 6 units, 0–5"),
+        ({"images": "nowhere"}, r"images=nowhere does not exist; give the folder of your images: images="),
+        ({"images": []}, r"images is an empty list"),
+        ({"facets": "many"}, r"facets=many: give a number of at least 1, or auto"),
+        ({"labels": ["a", "b"], "layer": "5"}, r"there are 2 labels, but 3 units in layer '5': give one for each"),
+        ({"input_size": 0}, r"input_size is 0; it is a number of pixels"),
+        ({"input_size": 6}, r"cannot be run on an image of 3 × 6 × 6 \(input_size=6\)"),
+        ({"recipe": "bets"}, r"render=bets: there is no such choice; did you mean best"),
+        (
+            {"recipe": 200},
+            r"recipe is 200; give a `Recipe`, as mfv\.fast_recipe\(\), or a preset's name: recipe='best'",
+        ),
+        ({"discovery": "kmean"}, r"discovery=kmean: there is no such choice; did you mean kmeans"),
+        ({"discovery": 3}, r"discovery is 3; give a method of mfv\.discovery, or a preset's name"),
+        ({"select": "best"}, r"select\.by is 'best'; it is one of auto, class, top"),
+        ({"position": (99, 0)}, r"position=99,0 is outside the map"),
+        ({"judge": "nobody"}, r"evaluation\.judge is 'nobody'"),
+        ({"devices": 0}, r"machine\.devices is 0; it is a number of processes"),
+        ({"seed": "one"}, r"seed is 'one'; give a whole number"),
+        ({"directory": __file__}, r"test_api\.py cannot be written \(File exists\): give another folder, directory="),
+    ],
+    ids=lambda given: "-".join(map(str, given)) if isinstance(given, dict) else "",
+)
+def test_what_is_wrong_is_said_with_the_remedy(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(MfvError, match=said):
+        visualize(**wrong)
+
+
+def test_recipes_and_methods_go_by_their_presets_names() -> None:
+    named = visualize(recipe=mfv.preset("render", "fast", "iterations=2"), discovery="kmeans", seed=3)
+    given = visualize(discovery=KMeans(), seed=3)
+    assert named.to_json()["facets"] == given.to_json()["facets"]
+    assert named.images is not None
+    assert given.images is not None
+    assert torch.equal(named.images, given.images)
+
+
+def test_numbers_may_be_those_of_other_libraries() -> None:
+    labels = np.array(["a", "b", "c"])
+    theirs = visualize(
+        unit=torch.tensor(1), facets=np.int64(2), seed=np.int64(3), input_size=np.int64(32), labels=labels
+    )
+    ours = visualize(seed=3)
+    assert theirs.to_json()["facets"] == ours.to_json()["facets"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_recipe_is_a_preset(name: str) -> None:
+    recipe = mfv.preset("render", name)
+    assert isinstance(recipe, Recipe)
+    assert recipe.steps > 0
+
+
+def test_a_presets_settings_are_those_of_the_command_line() -> None:
+    best = mfv.preset("render", "best", "iterations=7", "regularizers.tv.weight=0.1")
+    assert best.steps == 7
+    assert [part.weight for part in best.octaves[0].regularizers if type(part).__name__ == "TVProx"] == [0.1]
+    assert mfv.preset("data", "photos", "photos=[cat]").ids[0].startswith("cat/")
+    model = mfv.preset("model", "squeezenet1_1", "weights=none")
+    assert isinstance(model, TargetModel)
+    assert model.name == "squeezenet1_1"
+    for arguments, said in (
+        (("rendr", "best"), "there is no group 'rendr'; did you mean render"),
+        (("render", "best", "iteration=3"), "did you mean render.iterations"),
+        (("render", "best", "iterations=x"), "render.iterations is 'x'; it is a number of steps"),
+        (("discovery", "consensus", "maps=1"), "discovery.maps is 1; a consensus takes at least 2"),
+        (("data", "folder"), "data.root is missing"),
+    ):
+        with pytest.raises(MfvError, match=said):
+            mfv.preset(*arguments)
