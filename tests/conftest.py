@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-# The files that take a minute or more are begun first, the longest of them first: workers end together.
-LONGEST = ("rendering", "cli", "discovery", "distributed", "waves", "collect", "earlier_methods", "sweeps")
+# The files that take half a minute or more are begun first, the longest of them first: workers end together.
+LONGEST = ("rendering", "cli", "waves", "discovery", "distributed", "sweeps", "earlier_methods", "evaluation")
+LONGEST += ("collect", "benchmark", "loggers", "kernel", "compare", "figures", "interruption", "models", "data")
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 

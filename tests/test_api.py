@@ -81,6 +81,15 @@ def test_numbers_may_be_those_of_other_libraries() -> None:
     assert theirs.to_json()["facets"] == ours.to_json()["facets"]
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_is_copied_in_float32(precision: torch.dtype) -> None:
+    given = network().to(precision)
+    images = visualize(network=given).images
+    assert images is not None
+    assert torch.equal(images, visualize(network=network().to(precision).float()).images)
+    assert {part.dtype for part in given.parameters()} == {precision}
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_recipe_is_a_preset(name: str) -> None:
     recipe = mfv.preset("render", name)

@@ -9,7 +9,7 @@ from mfv.errors import MfvError
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, channels last, without gradients, hooks and in-place activations.
+    """Return a copy in evaluation mode and float32, channels last, without gradients, hooks and in-place activations.
 
     Raises:
         MfvError: the network cannot be copied.
@@ -19,7 +19,7 @@ def frozen_copy(network: nn.Module) -> nn.Module:
         network = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
         raise MfvError(f"the network ({type(network).__name__}) cannot be copied: {error}") from error
-    network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network = network.eval().requires_grad_(False).float().to(memory_format=torch.channels_last)
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
