@@ -1,6 +1,7 @@
 """mfv: multifaceted feature visualization. What a neuron fires for, one image per kind.
 
-`mfv.visualize` is all of it in one call. The parts, for those who want to change one:
+`mfv.visualize` is all of it in one call, and `mfv.visualize_units` for many units. The parts, for those who want to
+change one:
 
 - `mfv.models`: networks under study (`TargetModel`), their layers and units
 - `mfv.data`: image sources
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 from mfv.libraries import on_first_use
 
 if TYPE_CHECKING:
-    from mfv.api import fast_recipe, visualize
+    from mfv.api import fast_recipe, visualize, visualize_units
     from mfv.errors import MfvError
     from mfv.interruption import Interrupted
     from mfv.models.target import TargetModel
@@ -42,6 +43,7 @@ __all__ = [
     "fast_recipe",
     "preset",
     "visualize",
+    "visualize_units",
 ]
 
 _HOMES = {
@@ -56,6 +58,7 @@ _HOMES = {
     "fast_recipe": "mfv.api",
     "preset": "mfv.presets",
     "visualize": "mfv.api",
+    "visualize_units": "mfv.api",
 }
 
 # The command line answers --help without loading PyTorch.

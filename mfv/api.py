@@ -1,9 +1,11 @@
-"""mfv in a notebook: one function."""
+"""mfv in a notebook: one function for a unit, one for many."""
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.evaluation.offline import find_judge
-from mfv.experiment import Discovery, Machine, run_experiment
+from mfv.experiment import Discovery, Experiment, Machine, directories
 from mfv.interruption import Interrupted
+from mfv.jobs import UnitsJob
+from mfv.models.choice import layer_names, names_several
 from mfv.models.target import TargetModel
-from mfv.models.units import resolve_unit, unit_count
+from mfv.models.units import resolve_units, unit_count
 from mfv.notebook import Facets
 from mfv.objectives import ClassMargin, FacetAnchor
 from mfv.presets import preset
@@ -101,33 +105,108 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
-    unit, facets, seed, count, input_size = map(_whole, (unit, facets, seed, count, input_size))
-    own = {"labels": labels, "input_size": input_size, "mean": mean, "std": std}
-    model = _target(network, {name: value for name, value in own.items() if value is not None})
-    machine = Machine(accelerator=accelerator, devices=devices, progress=progress)
+    experiment = _experiment(
+        network, images, facets, labels=labels, input_size=input_size, mean=mean, std=std, position=position,
+        select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
+        accelerator=accelerator, progress=progress,
+    )  # fmt: skip
+    if names_several(layer, unit):
+        raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
+    one = _units(experiment.model, layer, _whole(unit), labels)[0]
     try:
         with writing({"directory": directory, "store": store}):
-            result = run_experiment(
-                model,
-                _unit(model, layer, unit, labels),
-                as_source(images),
-                facets=facets,
-                discovery=_discovery(discovery),
-                recipe=_recipe(recipe),
-                selection=Selection(select, count),
-                judge_model=find_judge(judge, model),
-                position=position if position is None or isinstance(position, str) else _written(position),
-                seed=seed,
-                directory=directory,
-                store_root=store,
-                machine=machine,
-            )
+            result = experiment.run(one, directory, store)
             if directory is not None:
                 curves, snapshots = result.rendering.curves, result.rendering.snapshots
                 write_report(result.facet_set, result.exemplars, result.thumbnails, curves, snapshots, directory)
     except Interrupted as stop:
         raise Interrupted(Facets.of(stop.partial, str(stop)), stop.step, stop.steps) from None
     return Facets.of(result.facet_set)
+
+
+def visualize_units(
+    network: nn.Module,
+    layer: str | Sequence[str],
+    units: Any,
+    images: Any,
+    facets: int | str = 10,
+    *,
+    directory: str | Path | None = None,
+    store: str | Path | None = None,
+    **options: Any,
+) -> list[Facets]:
+    """Find and paint the facets of many units: `visualize` for each, but sooner.
+
+    One pass over the images serves all of them, and all their facets are rendered together, in full batches. Each
+    unit's facets and images are those that `visualize` gives.
+
+    Args:
+        network: as `visualize` takes it.
+        layer: a name, or several: then the units are taken from each of them.
+        units: "all", a span "0-99" (both ends included), or a list of numbers, labels and spans.
+        images: as `visualize` takes them.
+        facets: how many kinds to look for in each unit.
+        directory: where the job leaves its files: a folder for each unit, and index.html over them. The same call goes
+            on behind a job that was broken off there. By default nowhere.
+        store: where activations are kept from job to job; by default nowhere.
+        **options: as `visualize` takes them.
+
+    Returns:
+        The facets of each unit, in their order, layer by layer.
+
+    Raises:
+        MfvError: something that was given does not fit; or nothing became of some of the units: it lists them, and what
+            became of the others is in the directory.
+        KeyboardInterrupt: the user's; with a `directory` the units that were finished are there, and the same call goes on.
+
+    Example:
+        >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
+
+    """
+    experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
+    model, labels = experiment.model, options.get("labels")
+    several = units if isinstance(units, str | int) else [_whole(each) for each in units]
+    names = layer_names(layer, model.default_layer)
+    asked = {model.canonical(name): _units(model, name, several, labels) for name in names}
+    with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
+        return [Facets.of(found) for found in UnitsJob(experiment, run, stores).run(asked)]
+
+
+def _experiment(
+    network: nn.Module,
+    images: Any,
+    facets: int | str,
+    *,
+    labels: Sequence[str] | None = None,
+    input_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    position: Position | None = None,
+    select: str = "auto",
+    count: int | None = None,
+    discovery: Discovery | str | None = None,
+    recipe: Recipe | str | None = None,
+    judge: TargetModel | str | None = None,
+    seed: int = 0,
+    devices: int | str = 1,
+    accelerator: str = "auto",
+    progress: bool = True,
+) -> Experiment:
+    """Return what `visualize` asks of its unit, with everything checked that needs no pass over the images."""
+    own = {"labels": labels, "input_size": _whole(input_size), "mean": mean, "std": std}
+    model = _target(network, {name: value for name, value in own.items() if value is not None})
+    return Experiment(
+        model,
+        as_source(images),
+        _whole(facets),
+        discovery=_discovery(discovery),
+        recipe=_recipe(recipe),
+        selection=Selection(select, _whole(count)),
+        judge_model=find_judge(judge, model),
+        position=position if position is None or isinstance(position, str) else _written(position),
+        seed=_whole(seed),
+        machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
+    )
 
 
 def _whole(value: Any) -> Any:
@@ -138,15 +217,12 @@ def _whole(value: Any) -> Any:
         return value
 
 
-def _unit(model: TargetModel, layer: str, unit: int | str, labels: Sequence[str] | None) -> Unit:
-    if not isinstance(layer, str):
-        raise MfvError(
-            f"layer is {layer!r}; give a name, as `network.named_modules()` has them: layer='layer4.1.conv2'"
-        )
-    found = resolve_unit(model, layer, unit)
-    if labels is not None and model.is_output(layer) and len(labels) != (count := unit_count(model, layer)):
+def _units(model: TargetModel, layer: str, units: Any, labels: Sequence[str] | None) -> list[Unit]:
+    """Return the units of a layer that are asked for; an error where the labels that were given are not those of it."""
+    name = str(layer)  # of a Sequential's part: a number
+    if labels is not None and model.is_output(name) and len(labels) != (count := unit_count(model, name)):
         raise MfvError(f"there are {len(labels)} labels, but {count} units in layer {layer!r}: give one for each")
-    return found
+    return resolve_units(model, name, units)
 
 
 def _recipe(given: Recipe | str | None) -> Recipe:

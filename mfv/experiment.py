@@ -98,19 +98,7 @@ def run_experiment(
         Interrupted: the user stopped it while there were images; it has them.
 
     """
-    experiment = Experiment(model, source, **settings)
-    with _directories(directory, store_root) as (run_directory, stores):
-        layer = experiment.collect(unit.layer, stores)
-        plan = experiment.discover(layer, unit, run_directory)
-        steps = plan.part.recipe.steps
-        try:
-            (rendering,) = experiment.render(layer, [plan], run_directory)
-        except RenderingStopped as stop:
-            raise Interrupted(_with_images(layer, plan, stop.renderings[0]), stop.step, steps) from None
-        try:
-            return experiment.judge(layer, plan, rendering)
-        except KeyboardInterrupt:
-            raise Interrupted(_with_images(layer, plan, rendering), steps, steps) from None
+    return Experiment(model, source, **settings).run(unit, directory, store_root)
 
 
 @dataclass(frozen=True)
@@ -192,6 +180,21 @@ class Experiment:
             raise MfvError(f"seed is {self.seed!r}; give a whole number")
         if self.judge_model is not None:
             check_independent(self.model, self.judge_model)
+
+    def run(self, unit: Unit, directory: str | Path | None = None, store_root: str | Path | None = None) -> Result:
+        """Make all stages of one unit, as `run_experiment` does."""
+        with directories(directory, store_root) as (run_directory, stores):
+            layer = self.collect(unit.layer, stores)
+            plan = self.discover(layer, unit, run_directory)
+            steps = plan.part.recipe.steps
+            try:
+                (rendering,) = self.render(layer, [plan], run_directory)
+            except RenderingStopped as stop:
+                raise Interrupted(_with_images(layer, plan, stop.renderings[0]), stop.step, steps) from None
+            try:
+                return self.judge(layer, plan, rendering)
+            except KeyboardInterrupt:
+                raise Interrupted(_with_images(layer, plan, rendering), steps, steps) from None
 
     def collect(self, layer: str, stores: Path) -> Layer:
         """Collect the activations of a layer on all images: one pass serves all units."""
@@ -352,7 +355,7 @@ def _verdict(
 
 
 @contextmanager
-def _directories(directory: str | Path | None, store_root: str | Path | None) -> Iterator[tuple[Path, Path]]:
+def directories(directory: str | Path | None, store_root: str | Path | None) -> Iterator[tuple[Path, Path]]:
     """Give both folders; those not asked for are temporary."""
     temporary = Path(tempfile.mkdtemp()) if directory is None or store_root is None else None
     try:

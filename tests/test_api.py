@@ -33,7 +33,8 @@ def visualize(**changes: Any) -> mfv.Facets:
     ("wrong", "said"),
     [
         ({"network": "resnet18"}, r"the network is 'resnet18'; give an nn\.Module"),
-        ({"layer": 4}, r"layer is 4; give a name"),
+        ({"layer": 8}, r"sequential has no layer '8'"),
+        ({"unit": [1, 2]}, r"layer='2' and unit=\[1, 2\] name several units: mfv\.visualize_units takes them"),
         ({"layer": "9"}, r"sequential has no layer '9' \(there are 0, 1, 2, 3, 4, 5\)"),
         ({"unit": 6}, r"unit=6: layer '2' of sequential has 6 units, 0–5"),
         ({"images": "nowhere"}, r"images=nowhere does not exist; give the folder of your images: images="),
@@ -114,3 +115,44 @@ def test_a_presets_settings_are_those_of_the_command_line() -> None:
     ):
         with pytest.raises(MfvError, match=said):
             mfv.preset(*arguments)
+
+
+def test_many_units_have_what_each_has_alone(tmp_path: Path) -> None:
+    given = {"facets": 2, "input_size": 32, "recipe": mfv.fast_recipe(2), "progress": False}
+    units = torch.tensor([4, 1])
+    found = mfv.visualize_units(network(), "2", units, IMAGES, **given, directory=tmp_path)
+    assert [each.unit.index for each in found] == [4, 1]
+    assert isinstance(found[0], mfv.Facets)
+    alone = visualize(unit=4)
+    assert found[0].to_json()["facets"] == alone.to_json()["facets"]
+    assert found[0].images is not None
+    assert alone.images is not None
+    assert torch.equal(found[0].images, alone.images)
+    assert (tmp_path / "index.html").exists()
+    again = mfv.visualize_units(network(), "2", "1-4", IMAGES, **given)  # and leaves nothing
+    assert [each.unit.index for each in again] == [1, 2, 3, 4]
+    assert again[3].images is not None
+    assert torch.equal(again[3].images, alone.images)
+
+
+def test_units_of_several_layers_come_layer_by_layer() -> None:
+    found = mfv.visualize_units(
+        network(), ["2", "5"], [0, 2], IMAGES, facets=1, input_size=32, recipe=mfv.fast_recipe(1), progress=False
+    )
+    assert [(each.unit.layer, each.unit.index) for each in found] == [("2", 0), ("2", 2), ("5", 0), ("5", 2)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"units": [1, 7]}, "unit=7: layer '2' of sequential has 6 units"),
+        ({"units": []}, "unit=.*: name at least one unit"),
+        ({"layer": ["2", "9"]}, "sequential has no layer '9'"),
+        ({"recipe": "bets"}, "did you mean best"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_many_units_is_said(changes: dict[str, Any], said: str) -> None:
+    given = {"network": network(), "layer": "2", "units": [1], "images": IMAGES, "input_size": 32}
+    with pytest.raises(MfvError, match=said):
+        mfv.visualize_units(**{**given, **changes})

@@ -80,5 +80,5 @@ def test_many_units_from_a_notebook(place: Path, monkeypatch: pytest.MonkeyPatch
     )
     names: dict[str, object] = {}
     exec("from my_package import MyNetwork\n" + text, names)
-    assert [facets.unit.index for facets in names["facet_sets"]] == [0, 1]  # type: ignore[attr-defined]
+    assert [facets.unit.index for facets in names["found"]] == [0, 1]  # type: ignore[attr-defined]
     assert (place / "units" / "index.html").exists()
