@@ -157,7 +157,7 @@ def visualize_units(
     Raises:
         MfvError: something that was given does not fit; or nothing became of some of the units: it lists them, and what
             became of the others is in the directory.
-        KeyboardInterrupt: the user's; with a `directory` the units that were finished are there, and the same call goes on.
+        KeyboardInterrupt: the user's; with a `directory` the finished units are there, and the same call goes on.
 
     Example:
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
