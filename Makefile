@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
-# The first Python that is there and is one of 3.11, 3.12, 3.13.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+# The first Python that is there and is one of 3.11 to 3.14.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$p && break; done)
 # Processes that tests run in; a file's tests stay together. Most of them keep one core busy.
 WORKERS ?= 2
 export GOMP_SPINCOUNT = 10000
@@ -47,7 +47,7 @@ $(DEVELOPED): pyproject.toml constraints.txt requirements-weights.txt | $(BIN)/p
 	touch $(INSTALLED) $@
 
 $(BIN)/pip: # the last of what venv makes
-	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11, 3.12 or 3.13; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "mfv needs Python 3.11 to 3.14; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # Compiled on all cores, and only what is imported: pip would compile everything on one. Some packages ship files that no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -110,6 +111,9 @@ def main() -> None:
     except KeyboardInterrupt:  # before a job has begun
         print("stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # who reads what is printed, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+        sys.exit(1)
 
 
 def _main() -> None:
@@ -133,7 +137,7 @@ def _main() -> None:
         except MfvError:  # the first process did not understand the command line, and said so
             sys.exit(1)
     try:
-        with whole_errors() as ours:
+        with whole_errors() as ours, help_as_it_is():
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(job)()
     except HydraException as error:
         if not ours:
@@ -141,12 +145,35 @@ def _main() -> None:
         print(f"error: {explained(error, sys.argv[1:])}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:  # a job explains its own: this is the run's folder, which Hydra makes
-        if not ours:
+        if not ours or isinstance(error, BrokenPipeError):
             raise
         print(f"error: {error.filename or 'the folder of the run'} cannot be written ({error.strerror}): give another "
               "folder, hydra.run.dir=… (of a sweep: hydra.sweep.dir=…)", file=sys.stderr)  # fmt: skip
         sys.exit(1)
     report_failures()
+
+
+@contextmanager
+def help_as_it_is() -> Iterator[None]:
+    """Let Hydra's options have help that is no text until it is asked for, which Python 3.14 would check and refuse.
+
+    Hydra 1.3.8, https://github.com/facebookresearch/hydra/issues/3121.
+    """
+    options = argparse._ActionsContainer
+    check = getattr(options, "_check_help", None)  # from Python 3.14 on
+    if check is None:
+        yield
+        return
+
+    def of_texts(self: argparse._ActionsContainer, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            check(self, action)
+
+    options._check_help = of_texts  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        options._check_help = check  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -168,6 +169,13 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     code, output = run(["--version"], tmp_path)
     assert code == 0
     assert output.strip() == f"mfv {tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['version']}"
+
+
+def test_help_may_be_cut_short(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(SCRIPT))} --help | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("mfv is powered by Hydra")
+    assert done.stderr == ""
 
 
 def test_alexnet_without_weights_names_the_places(tmp_path: Path) -> None:
