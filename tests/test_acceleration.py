@@ -1,6 +1,8 @@
 """Half precision and compiling are tried, and left where they are no gain; the log says why."""
 
 import logging
+import os
+import shutil
 
 import pytest
 import torch
@@ -58,6 +60,7 @@ def test_half_precision_gives_nearly_the_same_gradient(model: TargetModel, photo
     assert 0.9 < one.norm() / other.norm() < 1.1  # what lifted the gradient is taken off again
 
 
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler")
 def test_a_compiled_pass_gives_the_same() -> None:
     model = TargetModel(Small(), input_size=16)
     layers, pixels = ["first", "last:in", ""], torch.rand(2, 3, 16, 16)
