@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,12 @@ def visualize(
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
         accelerator=accelerator, progress=progress,
     )  # fmt: skip
-    if names_several(layer, unit):
+    units = [] if names_several(layer, unit) else _units(experiment.model, layer, unit, labels)
+    if len(units) != 1:
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
-    one = _units(experiment.model, layer, _whole(unit), labels)[0]
     try:
         with writing({"directory": directory, "store": store}):
-            result = experiment.run(one, directory, store)
+            result = experiment.run(units[0], directory, store)
             if directory is not None:
                 curves, snapshots = result.rendering.curves, result.rendering.snapshots
                 write_report(result.facet_set, result.exemplars, result.thumbnails, curves, snapshots, directory)
@@ -165,9 +165,8 @@ def visualize_units(
     """
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
     model, labels = experiment.model, options.get("labels")
-    several = units if isinstance(units, str | int) else [_whole(each) for each in units]
     names = layer_names(layer, model.default_layer)
-    asked = {model.canonical(name): _units(model, name, several, labels) for name in names}
+    asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
     with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
         return [Facets.of(found) for found in UnitsJob(experiment, run, stores).run(asked)]
 
@@ -222,7 +221,10 @@ def _units(model: TargetModel, layer: str, units: Any, labels: Sequence[str] | N
     name = str(layer)  # of a Sequential's part: a number
     if labels is not None and model.is_output(name) and len(labels) != (count := unit_count(model, name)):
         raise MfvError(f"there are {len(labels)} labels, but {count} units in layer {layer!r}: give one for each")
-    return resolve_units(model, name, units)
+    units = _whole(units)
+    if not isinstance(units, str | int | Iterable):
+        raise MfvError(f"unit is {units!r}; give a number, a name, or several")
+    return resolve_units(model, name, units if isinstance(units, str | int) else [_whole(each) for each in units])
 
 
 def _recipe(given: Recipe | str | None) -> Recipe:

@@ -37,6 +37,8 @@ def visualize(**changes: Any) -> mfv.Facets:
         ({"unit": [1, 2]}, r"layer='2' and unit=\[1, 2\] name several units: mfv\.visualize_units takes them"),
         ({"layer": "9"}, r"sequential has no layer '9' \(there are 0, 1, 2, 3, 4, 5\)"),
         ({"unit": 6}, r"unit=6: layer '2' of sequential has 6 units, 0–5"),
+        ({"unit": np.array([1, 2])}, r"unit=array\(\[1, 2\]\) name several units"),
+        ({"unit": None}, r"unit is None; give a number, a name, or several"),
         ({"images": "nowhere"}, r"images=nowhere does not exist; give the folder of your images: images="),
         ({"images": []}, r"images is an empty list"),
         ({"facets": "many"}, r"facets=many: give a number of at least 1, or auto"),
