@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from mfv.activations.values import Position
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
-from mfv.errors import MfvError
+from mfv.errors import MfvError, nearest_names
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Experiment, Machine, directories
 from mfv.interruption import Interrupted
@@ -163,12 +164,25 @@ def visualize_units(
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
 
     """
+    options = _with_defaults(options)
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
-    model, labels = experiment.model, options.get("labels")
+    model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
     asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
     with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
         return [Facets.of(found) for found in UnitsJob(experiment, run, stores).run(asked)]
+
+
+def _with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of `visualize`, with its own values for those that are left out."""
+    parameters = inspect.signature(visualize).parameters.values()
+    known = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    known = {name: default for name, default in known.items() if name not in ("directory", "store")}
+    for name in options.keys() - known:
+        near = nearest_names(name, known, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise MfvError(f"there is no option {name!r}; {hint}(there are {', '.join(known)})")
+    return {**known, **options}
 
 
 def _experiment(
@@ -176,20 +190,20 @@ def _experiment(
     images: Any,
     facets: int | str,
     *,
-    labels: Sequence[str] | None = None,
-    input_size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    position: Position | None = None,
-    select: str = "auto",
-    count: int | None = None,
-    discovery: Discovery | str | None = None,
-    recipe: Recipe | str | None = None,
-    judge: TargetModel | str | None = None,
-    seed: int = 0,
-    devices: int | str = 1,
-    accelerator: str = "auto",
-    progress: bool = True,
+    labels: Sequence[str] | None,
+    input_size: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    position: Position | None,
+    select: str,
+    count: int | None,
+    discovery: Discovery | str | None,
+    recipe: Recipe | str | None,
+    judge: TargetModel | str | None,
+    seed: int,
+    devices: int | str,
+    accelerator: str,
+    progress: bool,
 ) -> Experiment:
     """Return what `visualize` asks of its unit, with everything checked that needs no pass over the images."""
     own = {"labels": labels, "input_size": _whole(input_size), "mean": mean, "std": std}

@@ -151,6 +151,7 @@ def test_units_of_several_layers_come_layer_by_layer() -> None:
         ({"units": []}, "unit=.*: name at least one unit"),
         ({"layer": ["2", "9"]}, "sequential has no layer '9'"),
         ({"recipe": "bets"}, "did you mean best"),
+        ({"recipes": "best"}, "there is no option 'recipes'; did you mean recipe"),
     ],
     ids=str,
 )

@@ -66,7 +66,7 @@ def painters(bench: Bench) -> dict[str, Painter]:
 def recognized(worker: Painter, judge: Judge, bench: Bench) -> tuple[float, str]:
     """Return the seconds of the shortest run, of 16, 32, … 256 steps, whose images the judge recognizes.
 
-    Where it recognizes none of them, those of the longest, as the note says: it takes longer than that.
+    Where it never recognizes enough of them, those of the longest run, as the note says: it takes longer than that.
     """
     best = ""
     for count in (16, 32, 64, 128, 256):
