@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -72,33 +71,6 @@ class Result:
     rendering: Rendering
     exemplars: tuple[Tensor, ...]  # per facet (m, 3, h, w) uint8, nearest first
     thumbnails: Tensor  # (n, 3, h, w) uint8: the unit's images, in the facet set's order
-
-
-def run_experiment(
-    model: TargetModel,
-    unit: Unit,
-    source: ImageSource,
-    *,
-    directory: str | Path | None = None,
-    store_root: str | Path | None = None,
-    **settings: Any,
-) -> Result:
-    """Find a unit's facets among the images and render one image for each: an `Experiment` with one unit.
-
-    Args:
-        model: the network.
-        unit: whose facets.
-        source: the images.
-        directory: of the run. A run that finds its own finished stages there goes on behind them.
-        store_root: the folder of the activation stores, shared by all runs. By default one that is removed.
-        **settings: as `Experiment` takes them.
-
-    Raises:
-        MfvError: something that was given does not fit; the message says what to do.
-        Interrupted: the user stopped it while there were images; it has them.
-
-    """
-    return Experiment(model, source, **settings).run(unit, directory, store_root)
 
 
 @dataclass(frozen=True)
@@ -182,7 +154,19 @@ class Experiment:
             check_independent(self.model, self.judge_model)
 
     def run(self, unit: Unit, directory: str | Path | None = None, store_root: str | Path | None = None) -> Result:
-        """Make all stages of one unit, as `run_experiment` does."""
+        """Find a unit's facets among the images and render one image for each.
+
+        Args:
+            unit: whose facets.
+            directory: of the run. A run that finds its own finished stages there goes on behind them; by default one
+                that is removed.
+            store_root: the folder of the activation stores, shared by all runs; by default one that is removed.
+
+        Raises:
+            MfvError: something that was given does not fit; the message says what to do.
+            Interrupted: the user stopped it while there were images; it has them.
+
+        """
         with directories(directory, store_root) as (run_directory, stores):
             layer = self.collect(unit.layer, stores)
             plan = self.discover(layer, unit, run_directory)

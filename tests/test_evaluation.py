@@ -41,7 +41,7 @@ from mfv.evaluation.diversity import diversity
 from mfv.evaluation.fidelity import fidelity, typicality
 from mfv.evaluation.framing import frames
 from mfv.evaluation.transfer import agreement, matching_class
-from mfv.experiment import Machine, Result, run_experiment
+from mfv.experiment import Experiment, Machine, Result
 from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
@@ -402,18 +402,16 @@ def test_without_weights_a_run_goes_unjudged_and_says_so(
 
 
 def experiment(model: TargetModel, directory: Path, judge: TargetModel | None) -> Result:
-    return run_experiment(
+    asked = Experiment(
         model,
-        resolve_unit(model, "classifier.1", ESPRESSO),
         PhotoCrops(scales=[0.8], photos=["coffee", "cat", "rocket"]),
         facets=3,
         discovery=TSNEKMeans(),
         recipe=fast_recipe(2),
         judge_model=judge,
-        directory=directory / "run",
-        store_root=directory / "store",
         machine=Machine(accelerator="cpu", progress=False),
     )
+    return asked.run(resolve_unit(model, "classifier.1", ESPRESSO), directory / "run", directory / "store")
 
 
 def test_a_run_is_judged_again_with_or_without_a_judge(
@@ -469,18 +467,16 @@ def test_the_numbers_are_those_of_the_reference_program(
         (photographs / folder.name).mkdir(parents=True)
         for file in sorted(folder.iterdir())[:8]:
             (photographs / folder.name / file.name).symlink_to(file)
-    result = run_experiment(
+    asked = Experiment(
         mobilenet,
-        resolve_unit(mobilenet, "classifier.1", 498),
         FolderImages(photographs),
         facets=4,
         discovery=TSNEKMeans(),
         recipe=fast_recipe(8),
         judge_model=efficientnet,
-        directory=directory,
-        store_root=tmp_path / "store",
         machine=Machine(accelerator="cpu", progress=False),
     )
+    result = asked.run(resolve_unit(mobilenet, "classifier.1", 498), directory, tmp_path / "store")
     rendering = result.rendering
     write_report(
         result.facet_set, result.exemplars, result.thumbnails, rendering.curves, rendering.snapshots, directory

@@ -14,7 +14,7 @@ from mfv.api import fast_recipe
 from mfv.data import PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
-from mfv.experiment import Machine, Result, run_experiment
+from mfv.experiment import Experiment, Machine, Result
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_unit
@@ -38,9 +38,7 @@ def experiment(model: TargetModel, photos: PhotoCrops, directory: Path, store: P
     settings: dict = {"facets": 3, "discovery": TSNEKMeans(), "recipe": fast_recipe(STEPS)} | changes
     unit = resolve_unit(model, "classifier.1", 967)
     machine = Machine(accelerator="cpu", batch_size=8, progress=False)
-    return run_experiment(
-        model, unit, photos, directory=directory, store_root=store, machine=machine, checkpoint_every=1, **settings
-    )
+    return Experiment(model, photos, machine=machine, checkpoint_every=1, **settings).run(unit, directory, store)
 
 
 def assert_same(one: FacetSet, other: FacetSet) -> None:

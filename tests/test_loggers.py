@@ -450,7 +450,7 @@ def test_a_stopped_run_is_continued_without_a_gap(nobody, tmp_path):
     from mfv.api import fast_recipe
     from mfv.data.memory import as_source
     from mfv.discovery import TSNEKMeans
-    from mfv.experiment import Machine, run_experiment
+    from mfv.experiment import Experiment, Machine
     from mfv.models.target import TargetModel
     from mfv.rendering.renderer import FacetRenderer
 
@@ -459,11 +459,10 @@ def test_a_stopped_run_is_continued_without_a_gap(nobody, tmp_path):
         opened = loggers.make_loggers(["wandb"], tmp_path, {}, "name")
         with interrupt_in(FacetRenderer, "training_step", stop):
             try:
-                run_experiment(
-                    model, Unit("custom", "two", 1), as_source(IMAGES), directory=tmp_path, store_root=tmp_path,
-                    facets=2, discovery=TSNEKMeans(), recipe=fast_recipe(8), snapshot_every=3, loggers=opened,
-                    machine=Machine(accelerator="cpu", progress=False),
-                )  # fmt: skip
+                Experiment(
+                    model, as_source(IMAGES), facets=2, discovery=TSNEKMeans(), recipe=fast_recipe(8),
+                    snapshot_every=3, loggers=opened, machine=Machine(accelerator="cpu", progress=False),
+                ).run(Unit("custom", "two", 1), tmp_path, tmp_path)  # fmt: skip
             except KeyboardInterrupt:
                 assert stop == 5
         loggers.close_loggers(opened)

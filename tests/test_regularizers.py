@@ -39,7 +39,7 @@ from mfv.regularizers import (
     TVProx,
 )
 from mfv.regularizers.patches import PatchDatabase
-from mfv.regularizers.tv_prox import ROUGHER, variation
+from mfv.regularizers.tv_prox import variation
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject
 from mfv.rendering.starts import at_natural_contrast
 from mfv.schedules import Linear
@@ -557,7 +557,7 @@ def test_what_is_rougher_than_its_facets_photographs_is_smoothed_more(subject: U
     plain = copy.copy(subject)
     plain.pixels = (photographs * 255).byte()
     bound = TVProx(20.0, most=2.5).bind(plain)
-    ratios = rough / ROUGHER / bound.natural
+    ratios = rough / 1.4 / bound.natural
     assert ratios[0] > 2.5**0.5
     assert ratios[1] < 1
     smooth = bound.project(pixels, moment(subject))
@@ -567,6 +567,8 @@ def test_what_is_rougher_than_its_facets_photographs_is_smoothed_more(subject: U
     bound = TVProx(20.0, most=100.0).bind(plain)
     between = TVProx(20.0 * float(ratios[0]) ** 2).project(pixels, moment(subject))[0]
     assert torch.allclose(bound.project(pixels, moment(subject))[0], between, atol=1e-6)
+    allowed = TVProx(20.0, most=100.0, rougher=1.4 * float(ratios[0])).bind(plain)  # as rough as it may be, no more
+    assert torch.allclose(allowed.project(pixels, moment(subject)), TVProx(20.0).project(pixels, moment(subject)))
     assert TVProx(20.0).bind(plain).natural is None  # nothing is measured where it is not asked for
     with pytest.raises(MfvError, match=r"recipe\.bind\(subject\)"):
         TVProx(most=2.0).project(pixels, moment(subject))

