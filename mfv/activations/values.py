@@ -39,9 +39,21 @@ def unit_values(activation: Tensor, position: Position | None = None) -> tuple[T
     raise MfvError(f"an activation {_shape(activation)} is none of (n, units), (n, C, H, W) and (n, tokens, units)")
 
 
-def unit_value(activation: Tensor, index: int, position: Position | None = None) -> Tensor:
-    """Return one unit's value on every image (n,), as `unit_values` gives it, without reading the others'."""
-    own = activation.narrow(2 if activation.ndim == 3 else 1, index, 1)
+def unit_value(activation: Tensor, index: int | Tensor, position: Position | None = None) -> Tensor:
+    """Return one unit's value on every image (n,), as `unit_values` gives it, without reading the others'.
+
+    Args:
+        activation: of a layer, in one of the layouts of `unit_values`.
+        index: the unit's, or (n,) each image's own.
+        position: as `unit_values` takes it.
+
+    """
+    units = 2 if activation.ndim == 3 else 1
+    if isinstance(index, Tensor):
+        shape = [1 if dim == units else size for dim, size in enumerate(activation.shape)]
+        own = activation.gather(units, index.view(-1, *[1] * (activation.ndim - 1)).expand(shape))
+    else:
+        own = activation.narrow(units, index, 1)
     return unit_values(own, position)[0][:, 0]
 
 

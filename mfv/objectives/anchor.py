@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -34,9 +34,9 @@ class FacetAnchor(Objective):
 
     """
 
-    origin: Tensor  # (d,) φ̄
-    directions: Tensor  # (k, d) unit vectors along μ_k − φ̄
-    enough: Tensor  # (k,) where the value is capped
+    origin: Tensor  # (units, d) φ̄; one unit, but where several are joined
+    directions: Tensor  # (units · k, d) unit vectors along μ_k − φ̄
+    enough: Tensor  # (units · k,) where the value is capped
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class FacetAnchor(Objective):
         members = [assignment == facet for facet in range(subject.facets)]
         empty = torch.zeros_like(origin)
         means = [codes[rows].mean(0) - origin if rows.any() else empty for rows in members]
-        bound.register_buffer("origin", origin)
+        bound.register_buffer("origin", origin[None])
         bound.register_buffer("directions", F.normalize(torch.stack(means), dim=1))
         enough = torch.full((subject.facets,), torch.inf)
         if self.cap is not None:
@@ -68,6 +68,14 @@ class FacetAnchor(Objective):
         bound.register_buffer("enough", enough)
         return bound
 
+    def joined(self, bound: Sequence[FacetAnchor], facets: int) -> FacetAnchor:
+        """Keep every unit's facets."""
+        every = FacetAnchor(self.layer, self.cap, self.beyond, self.rivals)
+        every.layers = self.layers
+        for name in ("origin", "directions", "enough"):
+            every.register_buffer(name, torch.cat([getattr(one, name) for one in bound]))
+        return every
+
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the (capped) value (n,)."""
         value = self._value(as_codes(activations[self.layer]), facets)
@@ -75,10 +83,13 @@ class FacetAnchor(Objective):
 
     def _value(self, codes: Tensor, facets: Tensor) -> Tensor:
         """Return the uncapped value (n,) of codes (n, d)."""
-        direction = F.normalize(codes - self.origin, dim=1)
-        if not self.rivals or len(self.directions) < 2:
+        units, count = len(self.origin), len(self.directions) // len(self.origin)
+        unit, place = facets // count, (facets % count)[:, None]
+        direction = F.normalize(codes - (self.origin if units == 1 else self.origin[unit]), dim=1)
+        if not self.rivals or count < 2:
             return (direction * self.directions[facets]).sum(1)
-        cosines = (direction[:, None] * self.directions).sum(2)  # a sum of products: the same bits in any batch
-        own = cosines.gather(1, facets[:, None])[:, 0]
-        others = cosines.scatter(1, facets[:, None], -torch.inf)
+        every = self.directions if units == 1 else self.directions.unflatten(0, (units, count))[unit]
+        cosines = (direction[:, None] * every).sum(2)  # a sum of products: the same bits in any batch
+        own = cosines.gather(1, place)[:, 0]
+        others = cosines.scatter(1, place, -torch.inf)
         return own - self.rivals * TEMPERATURE * torch.logsumexp(others / TEMPERATURE, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mfv.activations.values import unit_values
 from mfv.objectives.base import Objective, Subject
-from mfv.objectives.unit import UnitActivation, natural_spread
+from mfv.objectives.unit import UnitActivation, natural_spread, of_facets, per_facet
 
 logger = logging.getLogger("mfv")
 
@@ -37,8 +37,8 @@ class ClassMargin(Objective):
 
     """
 
-    index: int
-    spread: float
+    index: int | Tensor  # of several units' facets one each, (k,)
+    spread: float | Tensor
 
     def __init__(
         self,
@@ -63,12 +63,29 @@ class ClassMargin(Objective):
         bound.index = subject.index
         return bound
 
+    def joined(self, bound: Sequence[ClassMargin], facets: int) -> ClassMargin:
+        """Keep each facet's class and spread."""
+        every = ClassMargin(self.temperature)
+        every.layers = self.layers
+        every.register_buffer("index", per_facet([one.index for one in bound], facets))
+        every.register_buffer("spread", per_facet([one.spread for one in bound], facets))
+        return every
+
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the margin (n,)."""
         values = unit_values(activations[self.layers[0]])[0]
-        others = torch.cat([values[:, : self.index], values[:, self.index + 1 :]], 1)
+        own, others = _apart(values, of_facets(self.index, facets))
         rivals = self.temperature * torch.logsumexp(others / self.temperature, 1)
-        return (values[:, self.index] - rivals) / self.spread
+        return (own - rivals) / of_facets(self.spread, facets)
+
+
+def _apart(values: Tensor, index: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Return a class's value (n,), one class's or (n,) each image's own, and those of the others (n, classes - 1)."""
+    if not isinstance(index, Tensor):
+        return values[:, index], torch.cat([values[:, :index], values[:, index + 1 :]], 1)
+    index = index[:, None]
+    rest = torch.arange(values.shape[1] - 1, device=values.device)
+    return values.gather(1, index)[:, 0], values.gather(1, rest + (rest >= index))
 
 
 @cache

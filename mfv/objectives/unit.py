@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeVar
 
 import torch
 from annotated_types import Ge, Interval
@@ -28,8 +28,8 @@ class UnitActivation(Objective):
     """
 
     cap: Tensor  # (k,) per facet
-    spread: float
-    index: int
+    spread: float | Tensor  # of several units' facets one each, (k,)
+    index: int | Tensor
     position: str | None
 
     def __init__(
@@ -59,12 +59,34 @@ class UnitActivation(Objective):
         bound.register_buffer("cap", caps)
         return bound
 
+    def joined(self, bound: Sequence[UnitActivation], facets: int) -> UnitActivation:
+        """Keep each facet's unit, cap and spread."""
+        every = UnitActivation(self.percentile, self.reach, self.beyond, self.natural)
+        every.layers, every.position = self.layers, self.position
+        every.register_buffer("index", per_facet([one.index for one in bound], facets))
+        every.register_buffer("spread", per_facet([one.spread for one in bound], facets))
+        every.register_buffer("cap", torch.cat([one.cap for one in bound]))
+        return every
+
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the (capped) value (n,)."""
-        value = unit_value(activations[self.layers[0]], self.index, self.position)
+        value = unit_value(activations[self.layers[0]], of_facets(self.index, facets), self.position)
         if self.percentile is not None:
             value = saturated(value, self.cap[facets], self.beyond)
-        return value / self.spread
+        return value / of_facets(self.spread, facets)
+
+
+T = TypeVar("T", bound=float)
+
+
+def per_facet(units: Sequence[T | Tensor], facets: int) -> Tensor:
+    """Return the units' numbers (units,), one for each of their facets (units · facets,)."""
+    return torch.tensor(units).repeat_interleave(facets)
+
+
+def of_facets(number: T | Tensor, facets: Tensor) -> T | Tensor:
+    """Return the number of a single unit, or of several units' facets those of the facets asked for (n,)."""
+    return number[facets] if isinstance(number, Tensor) else number
 
 
 def natural_spread(activations: Tensor) -> float:

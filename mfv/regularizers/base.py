@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -30,6 +31,11 @@ class Moment(Protocol):
     @property
     def facets(self) -> Tensor:
         """The facet that each image stands for (n,)."""
+        ...
+
+    @property
+    def numbers(self) -> Tensor:
+        """The same, but of several units whose regularizers are joined numbered through (n,)."""
         ...
 
     def uniform(self, key: str, count: int) -> Tensor:
@@ -85,6 +91,16 @@ class Regularizer(Checked):
     def bind(self, subject: UnitImages) -> Regularizer:
         """Return the regularizer with what it learns from the unit's images, before the first step; here nothing."""
         return self
+
+    def joined(self, bound: Sequence[Any]) -> Regularizer | None:
+        """Return one regularizer for the images of several units at once; None where each is to be asked for its own.
+
+        Args:
+            bound: the units' regularizers, of this class and with these settings, this one first. What it holds of
+                their facets is then asked for by `Moment.numbers`: the first unit's, then the second's.
+
+        """
+        return None
 
     def transform(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return what the network is shown for pixels (n, 3, h, w), differentiably."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -57,6 +58,11 @@ class TVProx(Regularizer):
         members = [each[assignment == facet] for facet in range(subject.facets)]
         return replace(self, natural=torch.stack([(own if len(own) else each).mean() for own in members]))
 
+    def joined(self, bound: Sequence[TVProx]) -> TVProx | None:
+        """Keep every facet's variation."""
+        natural = [one.natural for one in bound if one.natural is not None and one == self]
+        return replace(self, natural=torch.cat(natural)) if len(natural) == len(bound) else None
+
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
         """Return the smoothed pixels."""
         weight = self.every * value_at(self.weight, moment.iteration, moment.iterations) / 255
@@ -76,7 +82,7 @@ class TVProx(Regularizer):
         """Return how many times the weight each image gets, (n, 1, 1, 1)."""
         if self.natural is None:
             raise MfvError("TVProx knows no photographs yet: call recipe.bind(subject) first, as render() does")
-        natural = self.natural.to(pixels.device, non_blocking=True)[moment.facets]  # a GPU is not waited for
+        natural = self.natural.to(pixels.device, non_blocking=True)[moment.numbers]  # a GPU is not waited for
         ratio = variation(pixels) / (self.rougher * natural).clamp_min(1e-6)
         return ratio.square().clamp(1, self.most)[:, None, None, None]
 

@@ -19,7 +19,7 @@ from mfv.models.target import TargetModel
 from mfv.regularizers.base import Regularizer
 from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
-from mfv.rendering.parts import Parts, UnitPart
+from mfv.rendering.parts import Parts, UnitPart, joined_parts
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, spread, window_offsets
 
@@ -66,6 +66,7 @@ class ActivationMaximizer(nn.Module):
 
     curves: Tensor
     facets: Tensor
+    numbers: Tensor
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class ActivationMaximizer(nn.Module):
         for part in parts:
             if len(part.objectives) != len(part.recipe.octaves):
                 raise ValueError(f"{len(part.recipe.octaves)} octaves, but {len(part.objectives)} objectives")
-        self.parts, self.seed = Parts(parts), seed
+        self.parts, self.seed = Parts(joined_parts(parts)), seed
         recipe, facets = self.recipe, self.parts.facets
         octaves = range(len(recipe.octaves))
         self.objectives = nn.ModuleList(
@@ -89,6 +90,7 @@ class ActivationMaximizer(nn.Module):
         self.model = prepare(model, keep=[layer for octave in octaves for layer in self.parts.layers(octave)])
         self.input_size = input_size or model.input_size
         self.register_buffer("facets", facets)
+        self.register_buffer("numbers", self.parts.numbers)
         self.canvas = nn.Parameter(self._start(starts))
         self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
         self.memory: dict[str, Tensor] = {}
@@ -168,7 +170,7 @@ class ActivationMaximizer(nn.Module):
             shown = self._each(moment, number, shown, lambda part, some, now: part.transform(some, now))
         if shown.shape[-2:] != moment.size:  # transforms may leave more or less of it than they were given
             shown = F.interpolate(shown, moment.size, mode="bilinear", align_corners=False)
-        facets, count = moment.facets, len(pixels)
+        facets, count = moment.numbers, len(pixels)
         if count == 1:  # convolutions of a single image sum in another order: it gets company
             shown, facets = torch.cat([shown, shown.detach()]), facets.repeat(2)
         shown = shown.contiguous(memory_format=self.model.memory_format)
@@ -334,6 +336,10 @@ class _Present:
     @property
     def facets(self) -> Tensor:
         return self.maximizer.facets[self.rows]
+
+    @property
+    def numbers(self) -> Tensor:
+        return self.maximizer.numbers[self.rows]
 
     def uniform(self, key: str, count: int) -> Tensor:
         return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)[self.rows]

@@ -119,6 +119,21 @@ class Recipe:
         ]
         return replace(self, octaves=tuple(octaves), parameterization=self.parameterization.bind(subject))
 
+    def joined(self, recipes: Sequence[Recipe]) -> Recipe | None:
+        """Return one recipe for the images of several units, this one's first; None where each is to have its own."""
+        if any(recipe.parameterization is not self.parameterization for recipe in recipes):
+            return None
+        octaves = []
+        for octave, *others in zip(*(recipe.octaves for recipe in recipes), strict=True):
+            found = []
+            for own, *rest in zip(octave.regularizers, *(other.regularizers for other in others), strict=True):
+                one = own if all(other is own for other in rest) else own.joined([own, *rest])
+                if one is None:
+                    return None
+                found.append(one)
+            octaves.append(replace(octave, regularizers=tuple(found)))
+        return replace(self, octaves=tuple(octaves))
+
     def step_size(self, step: int) -> float:
         """Return how long a step of the whole is, in the parameters' own unit."""
         index, iteration = self.place(step)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from mfv.objectives.base import Objective
+from mfv.objectives.base import Objective, joined
 from mfv.rendering.octave import Recipe
 
 
@@ -22,6 +23,8 @@ class UnitPart:
         objectives: one per octave, bound to the unit.
         facets: (m,) the facet that each of its images stands for.
         watch: the bound objective whose value the curves show; by default what is maximized.
+        known: how many facets what is bound knows; None: it is not to be joined with others'.
+        numbers: (m,) which of these each image stands for: its facet, but of several units numbered through.
 
     """
 
@@ -29,10 +32,16 @@ class UnitPart:
     objectives: Sequence[Objective]
     facets: Tensor
     watch: Objective | None = field(default=None)
+    known: int | None = None
+    numbers: Tensor = field(default=None)  # type: ignore[assignment]  # by default the facets
+
+    def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", self.facets)
 
     def of(self, rows: Tensor) -> UnitPart:
         """Return the part with some of its images."""
-        return replace(self, facets=self.facets[rows])
+        return replace(self, facets=self.facets[rows], numbers=self.numbers[rows])
 
     def valued(self, octave: int) -> list[Objective]:
         """Return an octave's objective, and what is watched."""
@@ -40,6 +49,32 @@ class UnitPart:
 
 
 T = TypeVar("T")
+
+
+def joined_parts(parts: Sequence[UnitPart]) -> list[UnitPart]:
+    """Return fewer parts for the same images: neighbours with as many facets as one, where all that is bound allows it.
+
+    On a GPU a step takes launches for each part, thousands with many units; of joined ones as many as of one.
+    """
+    found = []
+    for known, group in groupby(parts, key=lambda part: part.known):
+        alike = list(group)
+        one = _joined(alike, known) if known and len(alike) > 1 else None
+        found += [one] if one else alike
+    return found
+
+
+def _joined(parts: Sequence[UnitPart], known: int) -> UnitPart | None:
+    first = parts[0]
+    recipe = first.recipe.joined([part.recipe for part in parts])
+    valued = [joined(some, known) for some in zip(*(part.objectives for part in parts), strict=True)]
+    watches = [part.watch for part in parts if part.watch]
+    watch = joined(watches, known) if len(watches) == len(parts) else None
+    objectives = [objective for objective in valued if objective is not None]
+    if recipe is None or len(objectives) < len(valued) or (watch is None and watches):
+        return None
+    numbers = torch.cat([part.numbers + number * known for number, part in enumerate(parts)])
+    return UnitPart(recipe, objectives, torch.cat([part.facets for part in parts]), watch, None, numbers)
 
 
 class Parts:
@@ -62,6 +97,11 @@ class Parts:
     def facets(self) -> Tensor:
         """The facets of all images (n,)."""
         return torch.cat([part.facets for part in self.parts])
+
+    @property
+    def numbers(self) -> Tensor:
+        """Which of the facets that its part knows each image stands for (n,)."""
+        return torch.cat([part.numbers for part in self.parts])
 
     def within(self, rows: slice) -> list[tuple[UnitPart, slice]]:
         """Return the units of some rows, each with its rows."""

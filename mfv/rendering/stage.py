@@ -47,7 +47,9 @@ def bound_part(recipe: Recipe, subject: UnitSubject, facets: int) -> UnitPart:
     recipe = recipe.bind(subject)
     bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
     objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
-    return UnitPart(recipe, objectives, torch.arange(facets), watch=UnitActivation().bind(subject))
+    return UnitPart(
+        recipe, objectives, torch.arange(facets), watch=UnitActivation().bind(subject), known=subject.facets
+    )
 
 
 def render_units(
