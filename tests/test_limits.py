@@ -128,7 +128,7 @@ def test_wrong_names_and_numbers_of_arguments_are_pythons_to_say() -> None:
     with pytest.raises(TypeError, match="sweep"):
         TVProx(sweep=2)
     with pytest.raises(TypeError, match="positional"):
-        TVProx(1, 2, 3, 4, None, 6)
+        TVProx(1, 2, 3, 4, 5, None, 7)
     with pytest.raises(TypeError, match="index"):
         UnitOf("")
 
