@@ -27,7 +27,7 @@ from mfv.models.choice import layer_names, names_several, unit_names
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_units
-from mfv.objectives import ClassMargin, FacetAnchor, UnitActivation, WeightedSum
+from mfv.objectives import ClassMargin, FacetAnchor, Subject, UnitActivation, WeightedSum
 from mfv.parameterizations import FixedMagnitude, Parameterization, Pixels
 from mfv.regularizers import PatchPrior, RandomAffine, TVProx
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitSubject, bound_part, render, render_units
@@ -168,9 +168,36 @@ class Counted(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
+class Doubled(UnitActivation):
+    """A subclass, which does not say how it is joined."""
+
+    def bind(self, subject: Subject) -> UnitActivation:
+        bound = super().bind(subject)
+        bound.__class__ = Doubled
+        return bound
+
+    def forward(self, *given) -> Tensor:  # type: ignore[no-untyped-def]
+        return 2 * super().forward(*given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bolder(TVProx):
+    """One that is bound in its own way, and does not say how it is joined."""
+
+    def bind(self, subject: Subject) -> TVProx:
+        return super().bind(subject)
+
+
 def test_parts_that_differ_are_not_joined(model: TargetModel) -> None:
     one, other = class_subjects(model, [2, 2])
-    for plan in (recipe(Pixels()), replace(joinable(False), parameterization=FixedMagnitude(color="images"))):
+    plain = joinable(False)
+    (octave,) = plain.octaves
+    for plan in (
+        recipe(Pixels()),
+        replace(plain, parameterization=FixedMagnitude(color="images")),
+        replace(plain, octaves=(replace(octave, objective=Doubled()),)),
+        replace(plain, octaves=(replace(octave, regularizers=(Bolder(most=2.0),)),)),
+    ):
         parts = [bound_part(plan, subject, 2) for subject in (one, other)]
         assert joined_parts(parts) == parts
     parts = [bound_part(plan, subject, 2) for plan, subject in ((joinable(True), one), (joinable(False), other))]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from mfv.joining import joined
 from mfv.limits import Checked
 from mfv.schedules import Schedule, value_at
 
@@ -67,7 +68,7 @@ class Objective(Checked, nn.Module):
         image is what the unit's own objective gives, to the bit on a CPU.
 
         Args:
-            bound: the units' objectives, of this class and with these settings, this one first.
+            bound: the units' objectives, of this class, with these settings and layers, this one first.
             facets: how many each unit has. `forward` is then given facets that are numbered through: the first
                 unit's, then the second's.
 
@@ -84,14 +85,6 @@ class Objective(Checked, nn.Module):
 
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it values")
-
-
-def joined(bound: Sequence[Objective], facets: int) -> Objective | None:
-    """Return one objective for several units, or None where they differ or cannot be joined (`Objective.joined`)."""
-    first = bound[0]
-    if any(type(one) is not type(first) or one.layers != first.layers for one in bound):
-        return None
-    return first.joined(bound, facets)
 
 
 class WeightedSum(Objective):

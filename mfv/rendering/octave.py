@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from mfv.errors import MfvError
+from mfv.joining import joined
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
 from mfv.parameterizations import Parameterization, Pixels
@@ -127,7 +128,7 @@ class Recipe:
         for octave, *others in zip(*(recipe.octaves for recipe in recipes), strict=True):
             found = []
             for own, *rest in zip(octave.regularizers, *(other.regularizers for other in others), strict=True):
-                one = own if all(other is own for other in rest) else own.joined([own, *rest])
+                one = own if all(other is own for other in rest) else joined([own, *rest])
                 if one is None:
                     return None
                 found.append(one)

@@ -10,7 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from mfv.objectives.base import Objective, joined
+from mfv.joining import joined
+from mfv.objectives.base import Objective
 from mfv.rendering.octave import Recipe
 
 
@@ -65,15 +66,18 @@ def joined_parts(parts: Sequence[UnitPart]) -> list[UnitPart]:
 
 
 def _joined(parts: Sequence[UnitPart], known: int) -> UnitPart | None:
-    first = parts[0]
-    recipe = first.recipe.joined([part.recipe for part in parts])
-    valued = [joined(some, known) for some in zip(*(part.objectives for part in parts), strict=True)]
+    recipe = parts[0].recipe.joined([part.recipe for part in parts])
     watches = [part.watch for part in parts if part.watch]
-    watch = joined(watches, known) if len(watches) == len(parts) else None
-    objectives = [objective for objective in valued if objective is not None]
-    if recipe is None or len(objectives) < len(valued) or (watch is None and watches):
+    valued = [list(some) for some in zip(*(part.objectives for part in parts), strict=True)]
+    if watches:
+        valued.append(watches)
+    alike = all(one.layers == some[0].layers for some in valued for one in some) and len(watches) in (0, len(parts))
+    found = [joined(some, known) for some in valued] if alike else []
+    objectives = [objective for objective in found if objective is not None]
+    if recipe is None or len(objectives) < len(valued):
         return None
     numbers = torch.cat([part.numbers + number * known for number, part in enumerate(parts)])
+    watch = objectives.pop() if watches else None
     return UnitPart(recipe, objectives, torch.cat([part.facets for part in parts]), watch, None, numbers)
 
 
