@@ -1,5 +1,6 @@
 """On a GPU: the same work as on the CPU, twice the same bytes, and no waiting. Skipped where there is none."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -22,10 +23,10 @@ from mfv.models.passes import fastest_pass, gradient, in_half_precision, plain_p
 from mfv.models.preparation import foldable, prepare
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
-from mfv.objectives import FacetAnchor, TopicActivation, UnitActivation
+from mfv.objectives import ClassMargin, FacetAnchor, TopicActivation, UnitActivation
 from mfv.objectives.base import Objective
 from mfv.regularizers import GaussianNoise, PatchPrior, RandomAffine, RandomScale, SpectralGradient, TVProx
-from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject, one_octave_recipe, render
+from mfv.rendering import ActivationMaximizer, Recipe, UnitPart, UnitSubject, bound_part, one_octave_recipe, render
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that PyTorch sees")
 
@@ -171,6 +172,27 @@ def test_an_image_begins_as_on_the_cpu(subject: UnitSubject, on_cpu: TargetModel
 )
 def test_no_step_waits_for_the_device(subject: UnitSubject, photographs: Tensor, regularizers: dict) -> None:
     images = loop(subject, photographs, recipe_of(UnitActivation(), FacetAnchor("codes"), **regularizers))
+    optimizer = images.recipe.make_optimizer(images.canvas)
+    images.step(optimizer, 0)  # what is made once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in (1, 2, 3):
+            images.step(optimizer, step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_no_step_of_several_units_waits_either(subject: UnitSubject, photographs: Tensor) -> None:
+    regularizers = {"affine": RandomAffine(exact=False), "tv": TVProx(0.3, most=2.0)}
+    recipe = recipe_of(ClassMargin(), FacetAnchor("codes", cap=90, rivals=0.5), **regularizers)
+    parts = []
+    for index in (CLASS, CLASS + 1, CLASS + 4):
+        other = copy.copy(subject)
+        other.index = index
+        parts.append(bound_part(recipe, other, FACETS))
+    starts = photographs[:FACETS].repeat(len(parts), 1, 1, 1)
+    images = ActivationMaximizer(subject.model, parts, starts).to("cuda")
+    assert len(images.parts.parts) == 1
     optimizer = images.recipe.make_optimizer(images.canvas)
     images.step(optimizer, 0)  # what is made once
     torch.cuda.set_sync_debug_mode("error")
