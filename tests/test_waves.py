@@ -39,6 +39,7 @@ from mfv.waves import WAVES, Failure, images_of_a_wave, run_units
 
 LAYER = "features.16"
 SIZES = (3, 1, 2)  # facets of three units
+SMALL = 96  # pixels
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +109,9 @@ def joinable(hidden: bool) -> Recipe:
 
 
 def class_subjects(model: TargetModel, sizes: Sequence[int]) -> list[UnitSubject]:
-    """Return classes, each with eight photographs and facets of its own."""
+    """Return classes, each with eight small photographs and facets of its own."""
     generator, source = np.random.default_rng(1), PhotoCrops()
-    shown = [torch.from_numpy(np.array(source.load(row).resize((224, 224)))) for row in range(8 * len(sizes))]
+    shown = [torch.from_numpy(np.array(source.load(row).resize((SMALL, SMALL)))) for row in range(8 * len(sizes))]
     pixels = torch.stack(shown).permute(0, 3, 1, 2).unflatten(0, (-1, 8))
     return [
         UnitSubject(
@@ -133,9 +134,10 @@ def test_joined_units_are_units_alone(model: TargetModel, hidden: bool) -> None:
     found = joined_parts(parts)
     assert [part.facets.tolist() for part in found] == [[0, 1, 0, 1, 0, 1], [0, 1, 2, 0, 1, 2]]
     assert [part.numbers.tolist() for part in found] == [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
-    together = render_units(model, parts, starts, progress=False, accelerator="cpu")
+    options = {"progress": False, "accelerator": "cpu", "input_size": SMALL}
+    together = render_units(model, parts, starts, **options)  # type: ignore[arg-type]
     for subject, own, rendering in zip(subjects, starts, together, strict=True):
-        alone = render(model, plan, subject, own, progress=False, accelerator="cpu")
+        alone = render(model, plan, subject, own, **options)
         assert torch.equal(alone.images, rendering.images)
         assert torch.equal(alone.curves, rendering.curves)
     some = joined_parts(own_parts(parts, torch.tensor([1, 2, 5, 11])))  # of a process that has only these images
@@ -148,7 +150,7 @@ def test_a_step_takes_no_more_operations_for_many_units_than_for_one_with_as_man
         subjects, plan = class_subjects(model, sizes), replace(joinable(False), batch_size=8)
         starts = [starts_of(subject) for subject in subjects]
         parts = [bound_part(plan, subject, len(own)) for subject, own in zip(subjects, starts, strict=True)]
-        maximizer = ActivationMaximizer(model, parts, torch.cat(starts))
+        maximizer = ActivationMaximizer(model, parts, torch.cat(starts), input_size=SMALL)
         optimizer = plan.make_optimizer(maximizer.canvas)
         maximizer.step(optimizer, 0)  # what is prepared once
         with Counted() as counted:
