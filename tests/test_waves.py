@@ -103,7 +103,7 @@ def joinable(hidden: bool) -> Recipe:
     aim = UnitActivation(99, natural=True) if hidden else ClassMargin()
     octave = Octave(
         3, 2.0, objective=WeightedSum([aim, *anchors], [1.0, 2.0, 2.0]),
-        regularizers=(RandomAffine(exact=False), TVProx(0.5, most=4.0, rougher=0.2)),
+        regularizers=(RandomAffine(exact=False), TVProx(0.5, most=100.0, rougher=0.2)),
     )  # fmt: skip
     return Recipe((octave,), momentum=0.5, average=0.5, batch_size=4)
 
