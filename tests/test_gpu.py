@@ -160,6 +160,17 @@ def test_an_image_begins_as_on_the_cpu(subject: UnitSubject, on_cpu: TargetModel
     assert F.cosine_similarity(one, other).min() > 0.99
 
 
+def make_steps_without_waiting(images: ActivationMaximizer) -> None:
+    optimizer = images.recipe.make_optimizer(images.canvas)
+    images.step(optimizer, 0)  # what is made once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in (1, 2, 3):
+            images.step(optimizer, step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize(
     "regularizers",
     [
@@ -172,14 +183,7 @@ def test_an_image_begins_as_on_the_cpu(subject: UnitSubject, on_cpu: TargetModel
 )
 def test_no_step_waits_for_the_device(subject: UnitSubject, photographs: Tensor, regularizers: dict) -> None:
     images = loop(subject, photographs, recipe_of(UnitActivation(), FacetAnchor("codes"), **regularizers))
-    optimizer = images.recipe.make_optimizer(images.canvas)
-    images.step(optimizer, 0)  # what is made once
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for step in (1, 2, 3):
-            images.step(optimizer, step)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    make_steps_without_waiting(images)
 
 
 def test_no_step_of_several_units_waits_either(subject: UnitSubject, photographs: Tensor) -> None:
@@ -193,14 +197,7 @@ def test_no_step_of_several_units_waits_either(subject: UnitSubject, photographs
     starts = photographs[:FACETS].repeat(len(parts), 1, 1, 1)
     images = ActivationMaximizer(subject.model, parts, starts).to("cuda")
     assert len(images.parts.parts) == 1
-    optimizer = images.recipe.make_optimizer(images.canvas)
-    images.step(optimizer, 0)  # what is made once
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for step in (1, 2, 3):
-            images.step(optimizer, step)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    make_steps_without_waiting(images)
 
 
 def test_an_objective_between_layers_is_not_shown_by_a_graph(subject: UnitSubject, photographs: Tensor) -> None:
