@@ -48,8 +48,8 @@ def run_units(
 ) -> Iterator[T | Failure]:
     """Find and render the facets of many units; give what became of each one, or why nothing did.
 
-    The facets of consecutive units form a wave: they are rendered in one go, in full batches. What a facet
-    becomes does not depend on the others. A wave that was begun is finished first, as it was begun, whatever
+    The facets of consecutive units form a wave: they are rendered in one go, in full batches, those of units with as
+    many facets side by side (`mfv.rendering.parts.joined_parts`). What a facet becomes does not depend on the others. A wave that was begun is finished first, as it was begun, whatever
     the number of processes now. Processes that were started together take the units in turn, to find their facets
     and to judge and finish them, and each gives what became of all.
 
@@ -94,6 +94,7 @@ def run_units(
                 else:
                     plans.append(found)
         if plans:
+            plans.sort(key=lambda plan: len(plan.starts))  # neighbours with as many facets are one part of a step
             folder = waves / f"{plans[0].found.unit.index:06d}"
             distributed.first(partial(_begin, folder, plans))
             yield from _wave(experiment, layer, plans, units, folder, finish, helpers)

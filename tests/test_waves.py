@@ -234,6 +234,32 @@ def test_waves_are_full_and_change_nothing(
         assert finished(tmp_path, unit) == finished(whole / "run", unit)
 
 
+class Uneven(Picky):
+    """A single facet for every second unit."""
+
+    def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Clustering:
+        return super().__call__(codes, 1 if self.calls % 2 else facets, seed)
+
+
+def test_units_with_as_many_facets_are_side_by_side_in_a_wave(
+    model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+    story = Experiment.render
+
+    def spy(self: Experiment, layer: Layer, plans: list[Plan], directory: Path) -> list[Rendering]:
+        parts.extend(len(plan.starts) for plan in plans)
+        return story(self, layer, plans, directory)
+
+    monkeypatch.setattr(Experiment, "render", spy)
+    units = resolve_units(model, LAYER, "3-5")
+    found = UnitsJob(experiment(model, photos, Uneven()), tmp_path, whole / "store").run({LAYER: units})
+    assert parts == [1, 2, 2]
+    assert [len(facet_set) for facet_set in found] == [2, 1, 2]
+    for unit in units[::2]:
+        assert finished(tmp_path, unit) == finished(whole / "run", unit)
+
+
 def test_a_job_over_layers_passes_the_images_once_and_leaves_what_each_layers_job_leaves(
     model: TargetModel, photos: PhotoCrops, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
