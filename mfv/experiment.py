@@ -301,7 +301,9 @@ class Experiment:
         shown = view.seen(windows)
         return Result(
             facet_set=final,
-            rendering=rendering,
+            rendering=replace(
+                rendering, snapshots={step: view.seen(some) for step, some in rendering.snapshots.items()}
+            ),
             exemplars=tuple(shown[[row_of[id] for id in facet.exemplars]] for facet in final.facets),
             thumbnails=shown,
         )

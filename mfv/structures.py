@@ -228,7 +228,7 @@ class FacetSet:
         """
         from safetensors.torch import load_file
 
-        directory = Path(directory)
+        directory = Path(directory).expanduser()
         if not (directory / "facets.json").is_file():
             raise MfvError(f"{directory} holds no facets.json: give the folder of a run, as outputs/<date>/<time>")
         document = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
@@ -262,6 +262,6 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a kill leaves either the old file or the new one."""
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file now
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)

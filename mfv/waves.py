@@ -49,9 +49,10 @@ def run_units(
     """Find and render the facets of many units; give what became of each one, or why nothing did.
 
     The facets of consecutive units form a wave: they are rendered in one go, in full batches, those of units with as
-    many facets side by side (`mfv.rendering.parts.joined_parts`). What a facet becomes does not depend on the others. A wave that was begun is finished first, as it was begun, whatever
-    the number of processes now. Processes that were started together take the units in turn, to find their facets
-    and to judge and finish them, and each gives what became of all.
+    many facets side by side (`mfv.rendering.parts.joined_parts`). What a facet becomes does not depend on the others.
+    A wave that was begun is finished first, as it was begun, whatever the number of processes now. Processes that were
+    started together take the units in turn, to find their facets and to judge and finish them, and each gives what
+    became of all.
 
     Args:
         experiment: what is asked of each unit.

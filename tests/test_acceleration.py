@@ -71,6 +71,26 @@ def test_a_compiled_pass_gives_the_same() -> None:
     assert not model.network.first._forward_hooks
 
 
+def test_a_compiled_pass_gives_the_layers_that_the_plain_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probabilities, and maps with the channels in front."""
+
+    class ChannelsLast(Small):
+        def forward(self, pixels: Tensor) -> Tensor:
+            self.turned(pixels.permute(0, 2, 3, 1))
+            return super().forward(pixels)
+
+    network = ChannelsLast()
+    network.turned = nn.Identity()
+    model, pixels = TargetModel(network, input_size=16), torch.rand(2, 3, 16, 16)
+    monkeypatch.setattr(torch, "compile", lambda program, **settings: program)
+    layers = ["turned", "", "prob"]
+    plain, fused = plain_pass(model, layers)(pixels), compiled(model, layers)(pixels)
+    assert plain["turned"].shape == (2, 3, 16, 16)
+    assert plain["prob"].sum(1) == pytest.approx([1, 1])
+    for layer in layers:
+        assert torch.equal(fused[layer], plain[layer]), layer
+
+
 def test_what_is_no_faster_is_left(
     model: TargetModel, photographs: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from mfv.activations import collector
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes, unit_values
-from mfv.data import FolderImages, PhotoCrops, Preprocess
+from mfv.data import FolderImages, InMemoryImages, PhotoCrops, Preprocess
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
@@ -91,6 +91,20 @@ def test_a_store_of_other_images_is_not_touched(tmp_path: Path) -> None:
 def stored(store: ActivationStore) -> list[bytes]:
     """Return all that is kept of a layer, its values and the codes."""
     return [of.path(shard).read_bytes() for of in (store, store.code_store) for shard in range(of.shards)]
+
+
+def test_images_that_cannot_be_told_apart_cheaply_are_never_taken_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfv.data.memory.HASHED", 3)
+    network = TargetModel(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU()), input_size=16)
+    for fill in (10, 200):
+        pictures = [np.full((16, 16, 3), fill + row, np.uint8) for row in range(4)]
+        source = InMemoryImages(pictures)
+        assert source.fingerprint is None
+        (store,) = collect_layers(network, [Wanted("0")], source, tmp_path, progress=False)
+        expected = network.activations(torch.full((1, 3, 16, 16), fill / 255), ["0"])["0"].amax((2, 3))
+        assert np.allclose(store.activations(0)[0], expected[0, 0].item(), atol=1e-4)
 
 
 def test_four_processes_write_what_one_writes(

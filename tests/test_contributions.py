@@ -45,6 +45,22 @@ def test_they_sum_up_to_the_value(model: TargetModel, windows: torch.Tensor, lay
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize(("layer", "made"), [("features.18.1", "features.18.0"), ("", "classifier.1")])
+def test_of_a_norm_and_of_the_output_they_are_those_of_the_layer_that_makes_them(
+    model: TargetModel, windows: torch.Tensor, layer: str, made: str
+) -> None:
+    found = contributions(model, layer, 7, "center" if layer else None, windows[:4])
+    below = contributions(model, made, 7, "center" if layer else None, windows[:4])
+    assert (np.abs(found) > 0).any(0).sum() > 100
+    for one, other in zip(found, below, strict=True):  # a norm scales them
+        assert np.corrcoef(one, other)[0, 1] > 0.9999
+
+
+def test_what_no_single_layer_makes_has_none(model: TargetModel, windows: torch.Tensor) -> None:
+    with pytest.raises(MfvError, match=r"layer 'classifier\.1:in' of mobilenet_v2 is made by no single layer"):
+        contributions(model, "classifier.1:in", 7, None, windows[:2])
+
+
 def test_an_experiment_clusters_them_where_the_method_asks(model: TargetModel, tmp_path) -> None:
     experiment = Experiment(
         model, PHOTOS, facets=3, discovery=AttributionTSNE(iterations=250),

@@ -183,6 +183,15 @@ def test_typicality_is_one_for_photographs_and_none_for_the_mean_of_all() -> Non
     assert typicality(space, middle, torch.arange(5), natural) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_single_facets_photographs_are_typical_of_it() -> None:
+    codes, _ = clusters()
+    codes, alone = codes + 3, np.zeros(len(codes), dtype=int)
+    facets, space = torch.zeros(len(codes), dtype=torch.long), CodeSpace.of(codes, alone)
+    natural = space.own_cosines(codes, facets)
+    assert typicality(space, codes, facets, natural) == pytest.approx(1, abs=0.05)
+    assert typicality(space, -codes, facets, natural) == pytest.approx(-1, abs=0.05)
+
+
 def test_coverage_counts_facets_and_photographs() -> None:
     codes, assignment = clusters()
     facets = torch.as_tensor(assignment)

@@ -11,7 +11,7 @@ from torch import nn
 import mfv
 from mfv.activations.collector import Collector
 from mfv.api import fast_recipe
-from mfv.data import PhotoCrops
+from mfv.data import InMemoryImages, PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Machine, Result
@@ -220,3 +220,17 @@ def test_a_hidden_unit_gets_its_receptive_field(tmp_path: Path) -> None:
     assert loaded.to_json() == result.to_json()
     assert loaded.images is not None
     assert torch.equal(loaded.images, result.images)
+
+
+def test_the_growth_is_shown_of_what_the_unit_sees(tmp_path: Path) -> None:
+    """Not with the margin that the network is shown around it."""
+    layers = nn.Conv2d(3, 4, 11, stride=4, padding=2), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2)
+    model = TargetModel(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)), input_size=64)
+    images = [np.random.default_rng(k).integers(0, 255, (64, 64, 3), dtype=np.uint8) for k in range(20)]
+    experiment = Experiment(
+        model, InMemoryImages(images), facets=2, discovery=TSNEKMeans(), recipe=fast_recipe(2), snapshot_every=1,
+        machine=Machine(accelerator="cpu", progress=False),
+    )  # fmt: skip
+    result = experiment.run(resolve_unit(model, "2", 1), tmp_path)
+    assert result.rendering.images.shape[-1] > result.facet_set.images.shape[-1] == 27
+    assert {snapshot.shape[-1] for snapshot in result.rendering.snapshots.values()} == {27}

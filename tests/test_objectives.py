@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import mfv.objectives
 from mfv.activations.values import as_codes
@@ -149,6 +150,28 @@ def test_goh_against_a_slow_twin(model: TargetModel, subject: UnitSubject) -> No
         (slope,) = torch.autograd.grad(unit, lower)
         expected = unit + 3 * (objective.probes[facet][:, None, None] * lower[0] * slope[0]).sum()
         assert value.item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("tokens", [1, 50])
+def test_a_probe_of_tokens_looks_at_the_class_token(subject: UnitSubject, tokens: int) -> None:
+    """However many others there are, of which the unit is not made."""
+    objective = FacetProbe("features.14", weight=3.0).bind(subject)
+    lower = torch.zeros(1, tokens, objective.probes.shape[1])
+    lower[:, 0] = torch.linspace(-1, 1, lower.shape[2])
+    lower.requires_grad_(True)
+    slopes = torch.linspace(2, 3, lower.shape[2])
+    scores = F.pad((lower[:, 0] * slopes).sum(1, keepdim=True), (CLASS, 1000 - CLASS - 1))
+    found = objective({"features.14": lower, "classifier.1": scores}, torch.tensor([1]), 0.5)
+    expected = scores[0, CLASS] + 3 * (objective.probes[1] * lower[0, 0] * slopes).sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_probe_above_its_unit_is_refused(model: TargetModel, subject: UnitSubject) -> None:
+    unit = UnitSubject(model, "features.3", 2, None, subject.pixels, subject.assignment().numpy(), np.ones(24))
+    objective = FacetProbe("features.14").bind(unit)
+    pixels = (subject.pixels[:2].float() / 255).requires_grad_(True)
+    with pytest.raises(MfvError, match=r"units of layer 'features\.3' are not made of it; name a layer below theirs"):
+        values(objective, model, pixels, torch.tensor([0, 1]))
 
 
 def test_a_probe_tells_members_from_others(subject: UnitSubject) -> None:

@@ -180,3 +180,16 @@ def test_what_a_norm_is_made_of_stays_where_it_is_asked_for() -> None:
         one, other = (each.activations(pixels, [layer])[layer] for each in (model, prepared))
     assert torch.allclose(one, other, atol=1e-4)
     assert norms(prepared) == 1
+
+
+def test_a_linear_layer_takes_what_is_no_images() -> None:
+    class Asks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.turn, self.last = nn.Parameter(torch.ones(4)), nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return self.last(pixels.mean((2, 3)) * self.turn(self.query))
+
+    model, pixels = TargetModel(Asks(), input_size=8), torch.rand(3, 3, 8, 8)
+    assert torch.allclose(prepare(model)(pixels), model(pixels), atol=1e-6)

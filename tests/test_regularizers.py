@@ -141,6 +141,13 @@ def test_alpha_norm_leaves_half_the_target_alone_and_stops_twice_the_target(subj
     assert AlphaNorm(1.0, alpha=4, target=90).penalty(images(), now).numpy() == pytest.approx(expected, rel=1e-4)
 
 
+def test_alpha_norm_has_a_slope_at_the_mean_color(subject: UnitSubject) -> None:
+    pixels = MEAN.expand(FACETS, 3, SIZE, SIZE).clone().requires_grad_(True)
+    for alpha in (1, 1.5, 2, 6):
+        value = AlphaNorm(1.0, alpha=alpha).penalty(pixels, moment(subject)).sum()
+        assert torch.equal(torch.autograd.grad(value, pixels)[0], torch.zeros_like(pixels))
+
+
 def test_alpha_norm_keeps_pixels_within_the_bound(subject: UnitSubject) -> None:
     kept = AlphaNorm(bound=100).project(images(), moment(subject))
     before = torch.linalg.vector_norm(images() - MEAN, dim=1) * 255

@@ -26,7 +26,8 @@ from mfv.models.torchvision import torchvision_model
 from mfv.objectives import TopicActivation, UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.regularizers.base import Moment, Regularizer
-from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, render
+from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, bound_part, render
+from mfv.rendering.renderer import FacetRenderer
 from mfv.schedules import value_at
 
 STEPS = 20
@@ -167,7 +168,7 @@ def test_four_processes_give_what_one_gives(
     threads_of: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     recipe = growing_recipe()
-    options = {"progress": False, "snapshot_every": 5, "accelerator": "cpu"}
+    options = {"progress": False, "snapshot_every": 5, "checkpoint_every": 4, "accelerator": "cpu"}
     with threads_of(4):
         one = render(model, recipe, subject, starts[:3], directory=tmp_path / "one", **options)
     # One of them has no image; two processes, of which one has more: tests/test_waves.py.
@@ -220,6 +221,27 @@ def growing_recipe() -> Recipe:
         momentum=0.5,
         average=0.8,
     )
+
+
+def test_the_users_network_is_no_part_of_what_lightning_moves(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, tmp_path: Path
+) -> None:
+    renderer = FacetRenderer(model, [bound_part(fast_recipe(2), subject, 2)], starts[:2], tmp_path / "result")
+    assert not any(module is model or module is model.network for module in renderer.modules())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_pixels_beyond_the_view_stay_pixels(
+    model: TargetModel, subject: UnitSubject, starts: Tensor, optimizer: str
+) -> None:
+    """Momentum moves them too."""
+    octave = Octave(12, step=12.0, scale=1.2, jitter=0.3, objective=UnitActivation())
+    images = maximizer(model, subject, starts, [0, 1], Recipe((octave,), optimizer=optimizer, momentum=0.9))
+    steps = images.recipe.make_optimizer(images.canvas)
+    for step in range(12):
+        images.step(steps, step)
+        assert images.pixels().min() >= 0
+        assert images.pixels().max() <= 1
 
 
 def test_batches_through_the_network_change_no_image(model: TargetModel, subject: UnitSubject, starts: Tensor) -> None:

@@ -46,3 +46,19 @@ def test_interior_places_are_those_of_the_whole_map() -> None:
     assert rows.max() <= 6
     assert columns.min() >= 2
     assert columns.max() <= 6
+
+
+def test_a_network_that_cuts_off_the_border_has_views_within_the_image() -> None:
+    class Cuts(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = torch.nn.Conv2d(3, 4, 5)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.convolution(pixels[..., 8:-8, 8:-8])
+
+    model = TargetModel(Cuts(), input_size=48)
+    view = unit_view(receptive_field(model, "convolution"), 48, None)
+    assert view.position == "0,0"
+    assert view.interior == (0, 27)
+    assert view.size == 5 + 2 * 8

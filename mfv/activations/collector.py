@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import torch
 from pytorch_lightning import LightningModule
@@ -127,7 +128,12 @@ class Collector(LightningModule):
         own = [rows for shard, rows in self.missing.items() if shard % processes == rank]
         batches = [list(rows[i : i + self.batch_size]) for rows in own for i in range(0, len(rows), self.batch_size)]
         # A process without a shard gets an empty batch: Lightning takes no empty loader.
-        return DataLoader(Batches(self.images, batches or [[]]), batch_size=None, num_workers=self.workers)
+        return DataLoader(
+            Batches(self.images, batches or [[]]),
+            batch_size=None,
+            num_workers=self.workers,
+            generator=torch.Generator(),  # else a number is drawn from the user's
+        )
 
     def on_predict_start(self) -> None:
         """Prepare for the device that the network is on by now."""
@@ -322,7 +328,7 @@ def collect_layers(
         "network": network_fingerprint(model),
         "codes": model.code_layer,
         "middle": model.anchor_layer,
-        "images": source.fingerprint,
+        "images": distributed.first(lambda: source.fingerprint or f"not known: {uuid4().hex}"),  # never found again
         "transform": preprocess.description,
     }
     folded = leaves_norms_folded(model, [wanted.layer for wanted in layers], [model.code_layer, model.anchor_layer])

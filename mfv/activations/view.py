@@ -42,7 +42,7 @@ class View:
         """
         if self.field is None:
             return None
-        first = -(self.field.start // self.field.stride)
+        first = max(0, -(self.field.start // self.field.stride))
         last = (self.field.input_size - self.field.size - self.field.start) // self.field.stride
         last = min(last, min(self.field.grid) - 1)
         return (first, last) if first <= last else None
@@ -93,7 +93,7 @@ def unit_view(field: ReceptiveField | None, input_size: int, position: str | Non
     """
     if field is None or field.size >= input_size or position == "mean":
         return View(input_size, position=position)
-    place = -(field.start // field.stride)
+    place = max(0, -(field.start // field.stride))
     margin = field.start + place * field.stride
     size = field.size + 2 * margin
     return View(size, margin, f"{place},{place}", field)

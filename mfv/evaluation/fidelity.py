@@ -18,7 +18,7 @@ class CodeSpace:
     facets apart is how they differ from it.
 
     Attributes:
-        mean: (d,), of the codes of all the unit's images.
+        mean: (d,), of the codes of all the unit's images; 0 where they are a single facet, which differs from no other.
         centroids: (k, d), each facet's mean code less `mean`, of unit length.
 
     """
@@ -30,7 +30,7 @@ class CodeSpace:
     def of(cls, codes: Tensor, assignment: np.ndarray) -> CodeSpace:
         """Return the space of a unit's images: their codes (n, d) and facets (n,) 0 … k−1."""
         facets = torch.as_tensor(assignment)
-        mean = codes.mean(0)
+        mean = codes.mean(0) * bool(facets.any())
         centroids = torch.stack([codes[facets == k].mean(0) for k in range(int(facets.max()) + 1)])
         return cls(mean, F.normalize(centroids - mean, dim=1))
 

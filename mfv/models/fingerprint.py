@@ -1,6 +1,7 @@
 """What tells one network from another."""
 
 import hashlib
+import re
 
 import torch
 
@@ -8,9 +9,14 @@ from mfv.models.target import TargetModel
 
 
 def network_fingerprint(model: TargetModel) -> str:
-    """Return a hash of the network's layers, weights and pixel statistics; stores are named by it."""
-    digest = hashlib.sha256(f"{model.layers()} {model.channel_order}".encode())
-    for name, tensor in model.state_dict().items():
+    """Return a hash of the network's layers with their settings, weights, and pixel statistics.
+
+    Stores are named by it. Settings (strides, slopes …) are those that a module shows when it is printed.
+    """
+    shown = re.sub(r" at 0x[0-9a-f]+", "", repr(model.network))  # where something lies in memory tells nothing
+    digest = hashlib.sha256(f"{model.layers()} {shown} {model.channel_order}".encode())
+    passing = dict(model.named_buffers())  # also those that no checkpoint keeps
+    for name, tensor in {**model.state_dict(), **passing}.items():
         values = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(values.view(torch.uint8).numpy().data if values.numel() else b"")

@@ -17,7 +17,7 @@ from mfv.activations.hooks import capture
 from mfv.models.acceleration import Acceleration
 from mfv.models.graphs import Pass, graphed
 from mfv.models.naming import OUTPUT, PROB
-from mfv.models.target import TargetModel
+from mfv.models.target import TargetModel, channels_first, square
 
 GAIN = 1.05  # by how much it must be faster
 ALIKE = 0.9  # the least cosine between its gradient and the plain pass's
@@ -104,8 +104,8 @@ class _Program(nn.Module):
         super().__init__()
         self.model, self.layers = model, tuple(layers)
         self.found: dict[str, Tensor] = {}
-        outputs = [layer for layer in layers if model.canonical(layer) in (OUTPUT, PROB)]
-        self.hooked = {layer: model.module(layer) for layer in layers if layer not in outputs}
+        self.outputs = frozenset(layer for layer in layers if model.canonical(layer) in (OUTPUT, PROB))
+        self.hooked = {layer: model.module(layer) for layer in layers if layer not in self.outputs}
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -115,7 +115,9 @@ class _Program(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         output = self.model(pixels)
-        return [self.found.get(layer, output) for layer in self.layers]
+        given = [self.model.layer_of_output(layer, output) if layer in self.outputs else self.found[layer]
+                 for layer in self.layers]  # fmt: skip
+        return [channels_first(tensor) for tensor in given] if square(pixels) else given
 
 
 class _GradientTimes(torch.autograd.Function):

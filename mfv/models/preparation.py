@@ -233,7 +233,7 @@ class SteadyLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return inputs·Wᵀ + b for inputs (n, d), or (n, …, d) image by image."""
-        if inputs.device.type != "cpu":
+        if inputs.device.type != "cpu" or inputs.ndim == 1:  # on a GPU, or what is no image's, as a learned query
             return super().forward(inputs)
         if inputs.ndim != 2:
             return torch.stack([super(SteadyLinear, self).forward(image) for image in inputs])

@@ -1,6 +1,7 @@
 """The network under study, with what is needed to speak of its layers, units and pixels."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +91,10 @@ class TargetModel(nn.Module):
             )
         check_count("input_size", input_size, 1, "pixels, the side of what the network is shown")
         for setting, values in (("mean", mean), ("std", std)):
-            if len(values) != 3:
-                raise MfvError(f"{setting} of model {name} is {list(values)}; it has one number per channel, 3")
+            if not hasattr(values, "__len__") or len(values) != 3:
+                raise MfvError(f"{setting} of model {name} is {values!r}; it has one number per channel, 3")
+        if not all(value > 0 for value in std):
+            raise MfvError(f"std of model {name} is {list(std)}; pixels are divided by it, so each is above 0")
         self.network = frozen_copy(network)
         self.name = name
         self.input_size = input_size
@@ -104,7 +107,7 @@ class TargetModel(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.code_layer = self._default_code_layer() if code_layer is None else self.canonical(code_layer)
         self.anchor_layer = self._default_anchor_layer() if anchor_layer is None else self.canonical(anchor_layer)
-        self.default_layer = self._last_linear() if default_layer is None else self.canonical(default_layer)
+        self.default_layer = self.last_linear() if default_layer is None else self.canonical(default_layer)
         self.default_unit = default_unit
 
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -133,14 +136,15 @@ class TargetModel(nn.Module):
                 raise MfvError(f"{self.name}: {error}; choose another") from None
             tensors = dict(recorder.tensors)
         for layer, name in names.items():
-            if name == OUTPUT:
-                tensors[layer] = first_tensor(layer, output)
-            elif name == PROB:
-                tensors[layer] = self._probabilities(first_tensor(layer, output))
+            if name in (OUTPUT, PROB):
+                tensors[layer] = self.layer_of_output(layer, first_tensor(layer, output))
             elif layer not in tensors:
                 raise MfvError(f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another")
-        square = pixels.shape[-1] == pixels.shape[-2]
-        return {layer: channels_first(tensors[layer]) if square else tensors[layer] for layer in names}
+        return {layer: channels_first(tensors[layer]) if square(pixels) else tensors[layer] for layer in names}
+
+    def layer_of_output(self, layer: str, output: Tensor) -> Tensor:
+        """Return the layer "" or "prob" of the network's output: that itself, or its softmax."""
+        return self._probabilities(output) if self.canonical(layer) == PROB else output
 
     def layers(self) -> dict[str, str]:
         """Return every layer's name with the type of its module, in the network's order."""
@@ -192,17 +196,50 @@ class TargetModel(nn.Module):
     def is_output(self, layer: str) -> bool:
         """Say whether a layer's units are the classes.
 
-        They are for the network's output, its softmax, its last linear layer, and a sequence ending in that.
+        They are for the network's output (n, classes), its softmax, the last linear layer where it gives that output,
+        or the last convolution where that is pooled into it, and a sequence ending in that.
         """
         layer = self.canonical(layer)
-        if layer in (OUTPUT, PROB):
+        if layer == PROB:
             return True
-        if layer.endswith(INPUT_SUFFIX):
+        if layer == OUTPUT:
+            return self._gives_scores
+        if layer.endswith(INPUT_SUFFIX) or self._class_layer is None:
             return False
         module = self.module(layer)
         while isinstance(module, nn.Sequential) and len(module):
             module = module[-1]
-        return module is self.network.get_submodule(self._last_linear())
+        return module is self.network.get_submodule(self._class_layer)
+
+    @property
+    def _class_layer(self) -> str | None:
+        """The layer whose units are the classes; None where the network ends otherwise, as without its head."""
+        return self._ending[1]
+
+    @property
+    def _gives_scores(self) -> bool:
+        """Whether the output is one number per class (n, classes), of two classes at least."""
+        return self._ending[0]
+
+    @cached_property
+    def _ending(self) -> tuple[bool, str | None]:
+        """What the network's end is like, which one pass of noise shows."""
+        last, side = self.last_linear(), self.input_size
+        noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(self.mean)
+        try:
+            with torch.no_grad():
+                found = self.activations(noise, list(dict.fromkeys([last, OUTPUT])))
+        except Exception:  # as with another size of input; whoever needs a pass will say so
+            return True, last or None
+        output, given = found[OUTPUT], found[last]
+        scores = output.ndim == 2 and output.shape[1] > 1  # a single one has nothing to be told from
+        if not scores or not last:
+            return scores, None
+        if isinstance(self.network.get_submodule(last), nn.Linear):
+            return True, last if given.shape == output.shape else None
+        pooled = [some.mean((2, 3)) for some in (given, given.relu())] if given.ndim == 4 else [given]
+        alike = (some.shape == output.shape and torch.allclose(some, output, rtol=1e-3, atol=1e-5) for some in pooled)
+        return True, last if any(alike) else None
 
     def _probabilities(self, output: Tensor) -> Tensor:
         if output.ndim != 2:
@@ -212,7 +249,8 @@ class TargetModel(nn.Module):
             )
         return output.softmax(1)
 
-    def _last_linear(self) -> str:
+    def last_linear(self) -> str:
+        """Return the name of the last linear layer, or else convolution; "" where there is neither."""
         kinds: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
         for kind in kinds:
             names = [name for name, module in self.network.named_modules() if isinstance(module, kind)]
@@ -221,14 +259,25 @@ class TargetModel(nn.Module):
         return OUTPUT
 
     def _default_code_layer(self) -> str:
-        layer = self._last_linear()
+        layer = self.last_linear()
         return layer + INPUT_SUFFIX if layer else OUTPUT
+
+    def _called(self, layers: Sequence[str]) -> list[str]:
+        """Return those of some layers that a pass calls; all where the network cannot be run at this size."""
+        pixels = torch.zeros(1, 3, self.input_size, self.input_size)
+        with capture({layer: self.network.get_submodule(layer) for layer in layers}, stop_early=False) as recorder:
+            try:
+                with torch.no_grad():
+                    recorder.run(self.network, self.normalize(pixels))
+            except Exception:  # whoever needs a pass will say so
+                return list(layers)
+            return [layer for layer in layers if layer in recorder.tensors]
 
     def _default_anchor_layer(self) -> str:
         modules = dict(self.network.named_modules())
         layers = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
-        if len(layers) < 3:  # a transformer; attention's own projections are never called as modules
-            layers = [name for name, module in modules.items() if type(module) in (nn.Conv2d, nn.Linear)]
+        if len(layers) < 3:  # a transformer; some of attention's own projections are never called as modules
+            layers = self._called([name for name, module in modules.items() if type(module) in (nn.Conv2d, nn.Linear)])
         return layers[2 * len(layers) // 3] if layers else self.code_layer
 
 
@@ -248,6 +297,11 @@ def _laid_out(values: Tensor, pixels: Tensor) -> Tensor:
     if pixels.device.type != "cpu" or not pixels.is_contiguous(memory_format=torch.channels_last):
         return values
     return values.expand(1, *pixels.shape[1:]).contiguous(memory_format=torch.channels_last)
+
+
+def square(pixels: Tensor) -> bool:
+    """Say whether images (n, 3, H, W) are as high as wide, so that a map's equal sides tell where its channels are."""
+    return pixels.shape[-1] == pixels.shape[-2]
 
 
 def channels_first(activation: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfv.activations.values import as_codes, unit_value
+from mfv.errors import MfvError
 from mfv.objectives.base import Objective, Subject
 
 _DECAY = 1e-2  # of the probe's weights; the codes are standardized
@@ -51,9 +52,14 @@ class FacetProbe(Objective):
         """Return the value with its facet's share (n,)."""
         lower = activations[self.layer]
         value = unit_value(activations[self.layers[0]], self.index, self.position)
-        (slope,) = torch.autograd.grad(value.sum(), lower, retain_graph=True)
+        (slope,) = torch.autograd.grad(value.sum(), lower, retain_graph=True, allow_unused=True)
+        if slope is None:
+            raise MfvError(
+                f"FacetProbe(layer={self.layer!r}): units of layer {self.layers[0]!r} are not made of it; name a layer "
+                "below theirs (render.objectives.….layer), or take another objective (FacetAnchor)"
+            )
         share = as_codes(lower * slope.detach())
-        places = lower[0].numel() / share.shape[1]  # `as_codes` takes a mean over the map: back to the sum
+        places = lower[0, 0].numel() if lower.ndim == 4 else 1  # `as_codes` takes a mean over the map: back to the sum
         return value + self.weight * places * (share * self.probes[facets]).sum(1)
 
 

@@ -35,6 +35,7 @@ class AlphaNorm(Regularizer):
         """Return the weighted mean over the pixels (n,)."""
         weight = value_at(self.weight, moment.iteration, moment.iterations)
         squares = ((pixels - moment.mean_color) * (255 / self.target)).square().sum(1)
+        squares = squares.clamp_min(1e-12)  # at the mean colour itself the root has no slope
         return weight * squares.pow(self.alpha / 2).mean((1, 2))
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mfv.errors import MfvError
 from mfv.models.acceleration import Acceleration
 from mfv.models.layout import lay_out
 from mfv.models.passes import Pass, fastest_pass, repeatable
@@ -116,7 +117,8 @@ class ActivationMaximizer(nn.Module):
         octave = self.recipe.octaves[index]
         if iteration == 0 and index > 0:
             self._enlarge(self.recipe.octaves[index - 1], octave, optimizer)
-        if not len(self.facets):  # a process without images: it only keeps count
+        if not len(self.facets):  # a process without images keeps count, and an optimizer's state for the checkpoints
+            self.canvas.grad = torch.zeros_like(self.canvas)
             optimizer.step()
             return
         batches = [self._moment(index, iteration, step, rows) for rows in self._batches()]
@@ -181,6 +183,11 @@ class ActivationMaximizer(nn.Module):
         self.curves[moment.step, moment.rows] = watched[:count].detach()
         for number in moment.acting("penalty"):
             values = values - self._each(moment, number, pixels, lambda part, some, now: penalty(part, some, now))
+        if not values.requires_grad:
+            raise MfvError(
+                f"{self.model.name} lets no gradient through from layer {', '.join(self.parts.layers(index))} to its "
+                "input: its forward pass detaches it, or runs inside torch.no_grad(), where nothing can be painted"
+            )
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
 
     @torch.no_grad()
@@ -190,7 +197,8 @@ class ActivationMaximizer(nn.Module):
             return
         canvas = self.canvas[moment.rows]
         image = self._decoded(canvas, moment.rows)
-        window = cut(image, moment.offsets, moment.size).clamp_(0, 1)  # in the canvas itself, where that is its view
+        # Pixels in place, also those beyond the view, which momentum moves.
+        window = cut(image.clamp_(0, 1), moment.offsets, moment.size)
         for number in projecting:
             window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
         if image is canvas and window.shape == canvas.shape:  # pixels, all of them in view

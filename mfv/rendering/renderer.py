@@ -58,7 +58,8 @@ class FacetRenderer(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False
-        self.model, self.parts, self.recipe = model, list(parts), parts[0].recipe
+        self.parts, self.recipe = list(parts), parts[0].recipe
+        self._given = (model,)  # not as a module of ours: Lightning would move it, and it is the user's
         self.starts, self.result = starts, Path(result)
         self.seed, self.input_size, self.snapshot_every = seed, input_size, snapshot_every
         self.acceleration = acceleration
@@ -75,7 +76,7 @@ class FacetRenderer(LightningModule):
         if self.maximizer is None:
             rows = own_rows(len(self.starts), self.trainer.global_rank, self.trainer.world_size)
             self.maximizer = ActivationMaximizer(
-                self.model,
+                self._given[0],
                 own_parts(self.parts, rows),
                 self.starts[rows],
                 seed=self.seed,
@@ -89,7 +90,8 @@ class FacetRenderer(LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return one item per step."""
-        return DataLoader(range(self.recipe.steps), batch_size=None)  # type: ignore[arg-type]
+        # By itself a loader draws a number from the user's generator.
+        return DataLoader(range(self.recipe.steps), batch_size=None, generator=torch.Generator())  # type: ignore[arg-type]
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Make one step of activation maximization."""

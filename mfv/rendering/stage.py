@@ -138,6 +138,8 @@ def render_units(
             raise
         raise RenderingStopped(module.stopped.split(sizes), module.steps_done, recipe.steps) from None
     distributed.meet()  # the first process has written the result
+    if distributed.rank() == 0:
+        checkpoint.unlink(missing_ok=True)
     return Rendering.load(result).split(sizes)
 
 
