@@ -5,24 +5,28 @@ from __future__ import annotations
 import inspect
 import logging
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from mfv import distributed
 from mfv.activations.values import Position
+from mfv.claims import claim
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
 from mfv.discovery.tsne import TSNEKMeans
-from mfv.errors import MfvError, nearest_names
+from mfv.errors import MfvError, check_count, nearest_names
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Experiment, Machine, directories
 from mfv.interruption import Interrupted
 from mfv.jobs import UnitsJob
-from mfv.models.choice import layer_names, names_several
+from mfv.models.choice import layer_names, names_several, position_name
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_units, unit_count
 from mfv.notebook import Facets
@@ -37,6 +41,18 @@ from mfv.structures import Unit
 from mfv.writing import writing
 
 
+@contextmanager
+def _usual_modes() -> Iterator[None]:
+    """Let gradients be taken, in full precision, whatever block of PyTorch's modes the caller is in."""
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            modes.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@_usual_modes()
 def visualize(
     network: nn.Module,
     layer: str,
@@ -98,7 +114,8 @@ def visualize(
         `result[0].exemplars`, `result[0].save("facet.png")`, `result.plot_map()` …
 
     Raises:
-        MfvError: something that was given does not fit; the message says what to do.
+        MfvError: something that was given does not fit, or the directory holds another call's results; the message says
+            what to do.
         Interrupted: a KeyboardInterrupt while images were there: its `partial` holds the facets with those so far
             (after the fact: `sys.last_value.partial`). With a `directory` the same call goes on behind them.
 
@@ -106,6 +123,7 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
+    directory, store = _folder(directory), _folder(store)
     experiment = _experiment(
         network, images, facets, labels=labels, input_size=input_size, mean=mean, std=std, position=position,
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
@@ -116,6 +134,8 @@ def visualize(
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
     try:
         with writing({"directory": directory, "store": store}):
+            if directory is not None:
+                distributed.first(partial(claim, directory, experiment, units[0]))
             result = experiment.run(units[0], directory, store)
             if directory is not None:
                 curves, snapshots = result.rendering.curves, result.rendering.snapshots
@@ -125,6 +145,7 @@ def visualize(
     return Facets.of(result.facet_set)
 
 
+@_usual_modes()
 def visualize_units(
     network: nn.Module,
     layer: str | Sequence[str],
@@ -156,20 +177,21 @@ def visualize_units(
         The facets of each unit, in their order, layer by layer.
 
     Raises:
-        MfvError: something that was given does not fit; or nothing became of some of the units: it lists them, and what
-            became of the others is in the directory.
+        MfvError: something that was given does not fit, or the directory holds another call's results; or
+            nothing became of some of the units: it lists them, and what became of the others is in the directory.
         KeyboardInterrupt: the user's; with a `directory` the finished units are there, and the same call goes on.
 
     Example:
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
 
     """
-    options = _with_defaults(options)
+    options, directory, store = _with_defaults(options), _folder(directory), _folder(store)
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
     model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
     asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
     with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
+        distributed.first(lambda: claim(run, experiment))
         return [Facets.of(found) for found in UnitsJob(experiment, run, stores).run(asked)]
 
 
@@ -206,20 +228,26 @@ def _experiment(
     progress: bool,
 ) -> Experiment:
     """Return what `visualize` asks of its unit, with everything checked that needs no pass over the images."""
+    facets = _whole(facets)
+    check_count("facets", facets, 1, "facets", "auto")
     own = {"labels": labels, "input_size": _whole(input_size), "mean": mean, "std": std}
     model = _target(network, {name: value for name, value in own.items() if value is not None})
     return Experiment(
         model,
         as_source(images),
-        _whole(facets),
+        facets,
         discovery=_discovery(discovery),
         recipe=_recipe(recipe),
         selection=Selection(select, _whole(count)),
         judge_model=find_judge(judge, model),
-        position=position if position is None or isinstance(position, str) else _written(position),
+        position=_place(position),
         seed=_whole(seed),
         machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
     )
+
+
+def _folder(place: str | Path | None) -> Path | None:
+    return None if place is None else Path(place).expanduser()
 
 
 def _whole(value: Any) -> Any:
@@ -295,5 +323,7 @@ def fast_recipe(iterations: int = 200) -> Recipe:
     )
 
 
-def _written(position: int | tuple[int, int]) -> str:
-    return str(position) if isinstance(position, int) else f"{position[0]},{position[1]}"
+def _place(position: Any) -> str | None:
+    """Return where a unit's value is read, in a configuration's words; its numbers may be NumPy's or PyTorch's."""
+    given = [_whole(each) for each in position] if isinstance(position, list | tuple) else _whole(position)
+    return position_name(given)

@@ -36,6 +36,7 @@ BESIDE = (  # of several processes, what makes Hydra write nothing for those tha
 )
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 INTERRUPTED = 130  # exit status, as shells have it
+WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
 
 logger = logging.getLogger("mfv")
@@ -80,7 +81,21 @@ def _again(folder: str) -> str:
     program = ["mfv"] if Path(sys.argv[0]).name == "mfv" else ["python", sys.argv[0]]
     words = [word for word in sys.argv[1:] if word not in QUIET and not word.startswith(f"{key}=")]
     quiet = ["--quiet"] if set(QUIET) <= set(sys.argv) else []
-    return shlex.join([*program, *words, *quiet, folder])
+    return shlex.join([*program, *_options_first(words), *quiet, folder])
+
+
+def _options_first(words: Sequence[str]) -> list[str]:
+    """Return a command's words with its options (-m, --config-dir DIR) in front: between settings they end the list."""
+    options, settings, left = [], [], list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            settings.append(word)
+            continue
+        options.append(word)
+        if word in WITH_VALUE and left:
+            options.append(left.pop(0))
+    return [*options, *settings]
 
 
 def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import overload
 
 from markupsafe import Markup, escape
 from PIL import Image
@@ -28,7 +29,7 @@ class PaintedFacet(Facet):
 
     def save(self, path: str | Path) -> None:
         """Write the visualization as a PNG."""
-        save_png(self._shown, path)
+        save_png(self._shown, Path(path).expanduser())
 
     def pil(self) -> Image.Image:
         """Return the visualization, or the mean image of a facet that is not rendered, as a PIL image."""
@@ -71,7 +72,15 @@ class Facets(FacetSet):
         """Return the same facets, for a notebook."""
         return cls(**{each.name: getattr(found, each.name) for each in fields(FacetSet)}, stopped=stopped)
 
-    def __getitem__(self, index: int) -> PaintedFacet:
+    @overload
+    def __getitem__(self, index: int) -> PaintedFacet: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[PaintedFacet]: ...
+
+    def __getitem__(self, index: int | slice) -> PaintedFacet | list[PaintedFacet]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
         facet = self.facets[index]
         own = {each.name: getattr(facet, each.name) for each in fields(Facet)}
         image = None if self.images is None else self.images[index]

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from mfv.experiment import Experiment
     from mfv.structures import FacetSet, Unit
 
-# What may differ between a run and its resumption: it changes no image.
+# What may differ between a run and its resumption: images do not depend on it but by rounding.
 FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "store")
+BEGUN = ("facets.json", "render.*", "*/unit_*", "*/waves/*")  # what a run leaves that got beyond its configuration
 ROWS, RUNS = "rows", "runs"  # what a unit of many is to a logger
 
 logger = logging.getLogger("mfv")
@@ -198,7 +199,7 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
         known = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(known, dict)
         changed = sorted(_differences(_essential(known), _essential(settings)))
-        if changed:
+        if changed and any(next(directory.glob(each), None) for each in BEGUN):
             raise MfvError(
                 f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): "
                 "choose another hydra.run.dir, or give the settings that the run was begun with"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -26,7 +27,8 @@ def preset(group: str, name: str, *settings: str) -> Any:
         group: "render" gives a `Recipe`, "discovery" a method of finding facets, "model" a `TargetModel`, "data" an
             `ImageSource`.
         name: the choice: a file of conf/render, and so on.
-        *settings: of it, "key=value" as on the command line, but without the group's name in front.
+        *settings: of it, "key=value", or "+key=value" for one that it does not have: as on the command line, but
+            without the group's name in front.
 
     Raises:
         MfvError: there is no such group, choice or key, or a value does not fit.
@@ -40,18 +42,34 @@ def preset(group: str, name: str, *settings: str) -> Any:
         near = nearest_names(str(group), GROUPS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise MfvError(f"there is no group {group!r}; {hint}(there are {', '.join(GROUPS)})")
-    arguments = [f"{group}={name}", *(f"{group}.{setting}" for setting in settings)]
-    register()
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            config = compose("config", arguments)
-    except HydraException as error:
-        raise MfvError(explained(error, arguments)) from error
+    arguments = [f"{group}={name}", *(_of_group(group, setting) for setting in settings)]
+    config = composed(arguments)
     values = {group: resolved(config)[group]}
     if group == "render":
         check_settings(values[group])
     check_arguments(values)
     return make(config[group], group)
+
+
+def composed(settings: Sequence[str]) -> DictConfig:
+    """Return the configuration of some settings, as the command line composes it.
+
+    Raises:
+        MfvError: there is no such choice or key, or a setting cannot be read.
+
+    """
+    register()
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose("config", list(settings))
+    except HydraException as error:
+        raise MfvError(explained(error, list(settings))) from error
+
+
+def _of_group(group: str, setting: str) -> str:
+    """Return a group's setting as the command line has it: what adds or takes away (+, ++, ~) comes first."""
+    key = setting.lstrip("+~")
+    return f"{setting[: len(setting) - len(key)]}{group}.{key}"
 
 
 def make(config: DictConfig, group: str) -> Any:

@@ -63,11 +63,24 @@ def selected_rows(
                 names.append(known[unit.index])
     values = store.activations(unit.index)[readable]
     chosen = readable[selection(values, [source.labels[row] for row in readable], names, facets)]
+    _check_values(values, unit)
     if len(chosen) < facets:
         raise MfvError(
             f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
         )
     return chosen
+
+
+def _check_values(values: np.ndarray, unit: Unit) -> None:
+    """Refuse a unit whose values (n,) are not all numbers, and warn of one that is the same on all images."""
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise MfvError(
+            f"{unit} is NaN or infinite on {bad} of {len(values)} images: the network itself gives that; see whether "
+            "its weights and pixel statistics (mean, std) are finite, or leave these images out"
+        )
+    if len(values) > 1 and values.min() == values.max():
+        logger.warning("%s is %g on all %d images: what is painted of it means nothing", unit, values[0], len(values))
 
 
 @cache
@@ -132,7 +145,27 @@ def clusters_of(
     codes: np.ndarray, facets: int | str, discovery: Discovery, refinement: Refinement, seed: int
 ) -> Clustering:
     """Return the clusters of the codes (n, d): as many as are asked for, or as the codes tell."""
-    return refinement(discovery(codes, number_of_facets(facets, codes, seed), seed), codes)
+    found = discovery(codes, number_of_facets(facets, codes, seed), seed)
+    check_clustering(found, len(codes))
+    return refinement(found, codes)
+
+
+def check_clustering(found: Any, count: int) -> None:
+    """Raise `MfvError` unless a discovery method has given each of so many images a cluster 0 … k−1."""
+    if not isinstance(found, Clustering):
+        raise MfvError(f"the discovery method returned a {type(found).__name__}; it is to return a `Clustering`")
+    kinds = np.asarray(found.assignment)
+    if kinds.shape != (count,) or not np.issubdtype(kinds.dtype, np.integer):
+        raise MfvError(
+            f"the discovery method's assignment is {kinds.dtype} {kinds.shape}; it is to give each of the {count} "
+            "images the whole number of its cluster"
+        )
+    known = np.unique(kinds).tolist()
+    if known != list(range(len(known))):
+        raise MfvError(
+            f"the discovery method numbers its clusters {', '.join(map(str, known[:10]))}; they are to be 0 … k−1, "
+            "none without an image (what belongs to none, −1 say, is to be given to the nearest)"
+        )
 
 
 def natural_histogram(values: np.ndarray) -> dict[str, Any]:

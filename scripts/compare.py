@@ -22,16 +22,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image, ImageDraw
 
-from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
 from mfv.pipeline import claim, run
-from mfv.presets import resolved
+from mfv.presets import composed, resolved
 from mfv.writing import writing
 
 COLUMNS = {
@@ -140,9 +138,7 @@ def make(settings: Sequence[str], directory: Path) -> None:
         MfvError: a run with other settings was made there.
 
     """
-    register()
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("config", list(settings))
+    config = composed(settings)
     claim(directory, resolved(config))
     if not (directory / "contact_sheet.png").exists():
         run(config, directory)

@@ -13,15 +13,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from mfv.config import register
 from mfv.errors import MfvError
 from mfv.pipeline import run
+from mfv.presets import composed
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 OWN = ("evaluation", "logger", "machine")  # what may be set anew
 
 
@@ -38,15 +35,13 @@ def configuration(directory: Path, overrides: list[str]) -> DictConfig:
     for override in overrides:
         if _group(override) not in OWN:
             raise MfvError(f"{override!r} would be another run: only {', '.join(OWN)} may be set here")
-    register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=overrides)
+    asked = composed(overrides)
     config = OmegaConf.load(directory / "config.yaml")
     assert isinstance(config, DictConfig)
-    config.evaluation = composed.evaluation
+    config.evaluation = asked.evaluation
     for group in ("logger", "machine"):
         if group in map(_group, overrides):
-            config[group] = composed[group]
+            config[group] = asked[group]
     return config
 
 
@@ -74,7 +69,7 @@ def main() -> int:
     try:
         config = configuration(arguments.run, arguments.overrides)
         run(config, arguments.run, command(arguments.run, arguments.overrides))
-    except (MfvError, HydraException) as error:
+    except MfvError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_argument("--count", type=int, default=20, help="kills")
     commands.add_argument("--seed", type=int, default=0, help="of the moments")
     options = commands.parse_args(arguments)
+    if options.count < 1:
+        commands.error(f"--count is {options.count}; it is a number of kills, at least 1")
     moments = random.Random(options.seed)
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:

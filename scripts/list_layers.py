@@ -107,6 +107,9 @@ def _instantiated(config: DictConfig) -> Any:
 def main() -> int:
     """Print the table; 1 where the model cannot be had."""
     try:
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(__doc__)
+            return 0
         if sys.argv[1:] == ["--write"]:
             FILE.write_text(json.dumps(known_networks(), separators=(",", ":")) + "\n", encoding="utf-8")
             return 0

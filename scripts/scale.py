@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_argument("--out", type=Path, default=Path("outputs/scale"))
     commands.add_argument("--one", type=int, help=argparse.SUPPRESS)  # what the process of a size does
     options = commands.parse_args(arguments)
+    if min(options.sizes, default=1) < 1:
+        commands.error(f"{min(options.sizes)} is no number of images: give numbers of at least 1")
     if options.one:
         print(json.dumps(measured(options.one, options.out)))
         return 0

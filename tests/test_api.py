@@ -41,7 +41,7 @@ def visualize(**changes: Any) -> mfv.Facets:
         ({"unit": None}, r"unit is None; give a number, a name, or several"),
         ({"images": "nowhere"}, r"images=nowhere does not exist; give the folder of your images: images="),
         ({"images": []}, r"images is an empty list"),
-        ({"facets": "many"}, r"facets=many: give a number of at least 1, or auto"),
+        ({"facets": "many"}, r"facets is 'many'; it is a number of facets, at least 1, or auto"),
         ({"labels": ["a", "b"], "layer": "5"}, r"there are 2 labels, but 3 units in layer '5': give one for each"),
         ({"input_size": 0}, r"input_size is 0; it is a number of pixels"),
         ({"input_size": 6}, r"cannot be run on an image of 3 × 6 × 6 \(input_size=6\)"),
@@ -53,6 +53,12 @@ def visualize(**changes: Any) -> mfv.Facets:
         ({"discovery": "kmean"}, r"discovery=kmean: there is no such choice; did you mean kmeans"),
         ({"discovery": 3}, r"discovery is 3; give a method of mfv\.discovery, or a preset's name"),
         ({"select": "best"}, r"select\.by is 'best'; it is one of auto, class, top"),
+        ({"position": (1, 2, 3)}, r"position is \[1, 2, 3\]; of a channel it is max"),
+        ({"position": 1.5}, r"position is 1\.5; of a channel it is max"),
+        ({"count": 10.0}, r"select\.count is 10\.0; it is a number of images, at least 1"),
+        ({"facets": "2"}, r"facets is '2'; it is a number of facets"),
+        ({"std": (0, 0, 0)}, r"std of model sequential is \[0, 0, 0\]; pixels are divided by it"),
+        ({"mean": 0.5}, r"mean of model sequential is 0\.5; it has one number per channel"),
         ({"position": (99, 0)}, r"position=99,0 is outside the map"),
         ({"judge": "nobody"}, r"evaluation\.judge is 'nobody'"),
         ({"devices": 0}, r"machine\.devices is 0; it is a number of processes"),
@@ -105,6 +111,8 @@ def test_a_presets_settings_are_those_of_the_command_line() -> None:
     assert best.steps == 7
     assert [part.weight for part in best.octaves[0].regularizers if type(part).__name__ == "TVProx"] == [0.1]
     assert mfv.preset("data", "photos", "photos=[cat]").ids[0].startswith("cat/")
+    added = mfv.preset("render", "fast", "+regularizers.soft._target_=mfv.regularizers.GaussianBlur")
+    assert type(added.octaves[0].regularizers[-1]).__name__ == "GaussianBlur"
     model = mfv.preset("model", "squeezenet1_1", "weights=none")
     assert isinstance(model, TargetModel)
     assert model.name == "squeezenet1_1"
@@ -159,3 +167,145 @@ def test_what_is_wrong_with_many_units_is_said(changes: dict[str, Any], said: st
     given = {"network": network(), "layer": "2", "units": [1], "images": IMAGES, "input_size": 32}
     with pytest.raises(MfvError, match=said):
         mfv.visualize_units(**{**given, **changes})
+
+
+def test_a_directory_is_not_taken_for_another_calls(tmp_path: Path) -> None:
+    first = visualize(directory=tmp_path, facets=2)
+    again = visualize(directory=tmp_path, facets=2)
+    assert first.images is not None
+    assert again.images is not None
+    assert torch.equal(first.images, again.images)
+    others = {"unit": {"unit": 2}, "facets": {"facets": 3}, "seed": {"seed": 5}, "images": {"images": IMAGES[1:]}}
+    others |= {"recipe": {"recipe": mfv.fast_recipe(3)}, "discovery": {"discovery": KMeans()}}
+    for differing, changes in others.items():
+        with pytest.raises(MfvError, match=rf"another call \(it differs in {differing}\): choose another directory"):
+            visualize(directory=tmp_path, **changes)
+    other = network()
+    torch.nn.init.zeros_(other[0].bias)
+    with pytest.raises(MfvError, match=r"it differs in network"):
+        visualize(directory=tmp_path, network=other)
+    (tmp_path / "experiment.json").unlink()
+    with pytest.raises(MfvError, match=r"holds another run's results \(facets\.json\)"):
+        visualize(directory=tmp_path)
+
+
+def test_a_jobs_directory_takes_more_units_but_nothing_else(tmp_path: Path) -> None:
+    given = {"input_size": 32, "recipe": mfv.fast_recipe(2), "progress": False, "directory": tmp_path}
+    mfv.visualize_units(network(), "2", [4], IMAGES, 2, **given)
+    found = mfv.visualize_units(network(), "2", [4, 1], IMAGES, 2, **given)
+    assert [len(each) for each in found] == [2, 2]
+    with pytest.raises(MfvError, match=r"it differs in facets"):
+        mfv.visualize_units(network(), "2", [4, 1], IMAGES, 3, **given)
+
+
+def test_the_users_random_numbers_are_left_alone() -> None:
+    given = network()
+    before = torch.get_rng_state()
+    mfv.visualize(given, "2", 1, IMAGES, 2, input_size=32, recipe=mfv.fast_recipe(2), progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Gives:
+    """Whatever it was told to."""
+
+    def __init__(self, found: Any):
+        self.found = found
+
+    def __call__(self, codes: np.ndarray, facets: int, seed: int) -> Any:
+        return self.found
+
+
+def clustering(assignment: Any) -> mfv.structures.Clustering:
+    count = len(IMAGES)
+    return mfv.structures.Clustering(np.asarray(assignment), np.zeros(count), np.zeros((count, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (np.arange(20) % 2, r"the discovery method returned a ndarray; it is to return a `Clustering`"),
+        (clustering(np.arange(19) % 2), r"assignment is int64 \(19,\); it is to give each of the 20 images"),
+        (clustering(np.arange(20) / 20), r"assignment is float64 \(20,\)"),
+        (clustering(np.arange(20) % 3 - 1), r"numbers its clusters -1, 0, 1; they are to be 0 … k−1"),
+        (clustering(np.arange(20) % 2 * 2), r"numbers its clusters 0, 2; they are to be 0 … k−1"),
+    ],
+)
+def test_what_a_discovery_method_gives_is_checked(found: Any, said: str) -> None:
+    with pytest.raises(MfvError, match=said):
+        visualize(discovery=Gives(found))
+
+
+def test_a_unit_that_is_no_number_is_refused_before_it_is_rendered() -> None:
+    broken = network()
+    torch.nn.init.constant_(broken[2].bias, torch.nan)
+    with pytest.raises(MfvError, match=r"unit 1 is NaN or infinite on 20 of 20 images: the network itself"):
+        visualize(network=broken)
+
+
+def test_a_dead_unit_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    dead = network()
+    torch.nn.init.zeros_(dead[2].weight)
+    with caplog.at_level("WARNING", "mfv"), pytest.raises(MfvError):  # its codes are all alike too
+        visualize(network=dead)
+    assert "on all 20 images: what is painted of it means nothing" in caplog.text
+
+
+def test_a_single_logit_has_no_probability() -> None:
+    one = nn.Sequential(*list(network())[:-1], nn.Linear(6, 1))
+    found = visualize(network=one, layer="5", unit=0)
+    assert [facet.probability for facet in found] == [None, None]
+
+
+def test_pytorchs_modes_around_a_call_change_nothing() -> None:
+    expected = visualize().images
+    assert expected is not None
+    for mode in (torch.inference_mode(), torch.no_grad(), torch.autocast("cpu", torch.bfloat16)):
+        with mode:
+            found = visualize().images
+        assert found is not None
+        assert torch.equal(found, expected)
+
+
+def test_a_network_without_gradients_is_named() -> None:
+    class Closed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        @torch.no_grad()
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.inner(pixels)
+
+    with pytest.raises(MfvError, match=r"closed lets no gradient through from layer .*inner\.2.* to its input"):
+        visualize(network=Closed(), layer="inner.2")
+
+
+def test_folders_may_be_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    visualize(directory="~/run", store="~/store")
+    assert (tmp_path / "run" / "facets.json").exists()
+    assert list((tmp_path / "store").iterdir())
+    found = mfv.Facets.load("~/run")
+    found[0].save("~/facet.png")
+    assert (tmp_path / "facet.png").exists()
+    assert [facet.index for facet in found[0:2]] == [0, 1]
+
+
+def test_what_changes_activations_from_outside_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    hooked = network()
+    hooked[2].register_forward_hook(lambda module, given, output: output * 0)
+    with caplog.at_level("WARNING", "mfv"):
+        TargetModel(hooked, input_size=32)
+    assert "1 forward hooks of the network (Sequential) are left out" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm:FutureWarning")
+def test_hooks_that_make_weights_stay() -> None:
+    normed, pixels = network(), torch.rand(2, 3, 32, 32)
+    torch.nn.utils.spectral_norm(normed[2])
+    state = {name: values * 3 for name, values in normed.state_dict().items()}
+    normed.load_state_dict(state)
+    normed.eval()
+    model = TargetModel(normed, input_size=32)
+    with torch.no_grad():
+        assert torch.allclose(model.network(pixels), normed(pixels), atol=1e-6)

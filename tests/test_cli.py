@@ -10,7 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import ROOT, SCRIPT, Command
+
+from mfv import cli, pipeline
+from mfv.errors import MfvError
 
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
 
@@ -220,9 +224,27 @@ def test_a_mistake_is_answered(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+def test_a_run_that_left_nothing_but_its_configuration_may_be_corrected(tmp_path: Path) -> None:
+    pipeline.claim(tmp_path, {"facets": 100, "seed": 0})
+    pipeline.claim(tmp_path, {"facets": 2, "seed": 0})
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["facets"] == 2
+    (tmp_path / "features.18" / "unit_0003").mkdir(parents=True)
+    with pytest.raises(MfvError, match=r"another configuration \(it differs in facets\)"):
+        pipeline.claim(tmp_path, {"facets": 3, "seed": 0})
+
+
+def test_the_command_that_goes_on_has_its_options_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between settings they would end the list."""
+    given = ["run.py", "unit=8,9", "-m", "facets=2", "--config-dir", "my_conf", "hydra.sweep.dir=old"]
+    monkeypatch.setattr("sys.argv", given)
+    expected = "python run.py -m --config-dir my_conf unit=8,9 facets=2 hydra.sweep.dir=new"
+    assert cli._again("hydra.sweep.dir=new") == expected
+
+
 def test_another_configuration_does_not_overwrite_a_run(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("facets: 7\nseed: 0\n")
+    (tmp_path / "run" / "facets.json").touch()
     code, output = run([*SMALL, "hydra.run.dir=run"], tmp_path)
     assert code == 1
     assert "another configuration" in output

@@ -16,6 +16,7 @@ from torchvision.transforms import functional as TF
 from mfv.errors import MfvError
 from mfv.models import imagenet
 from mfv.models.custom import custom_model
+from mfv.models.fingerprint import network_fingerprint
 from mfv.models.layers import describe_layers
 from mfv.models.target import TargetModel, channels_first
 from mfv.models.timm import efficientnet_lite, timm_model
@@ -236,6 +237,32 @@ def test_outputs_are_known(network):
     assert (model.code_layer, model.default_layer) == ("1.2:in", "1.2")
 
 
+def test_a_network_without_its_head_has_no_classes():
+    backbone = torchvision.models.resnet18()
+    backbone.fc = nn.Identity()
+    headless = TargetModel(backbone)
+    assert not [layer for layer in headless.layers() if headless.is_output(layer)]
+    convolutions = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    segmenter = TargetModel(convolutions, input_size=16)
+    assert not [layer for layer in ["", *segmenter.layers()] if segmenter.is_output(layer)]
+
+
+def test_a_convolution_that_is_pooled_into_the_output_has_the_classes():
+    squeezenet = TargetModel(torchvision.models.squeezenet1_1())
+    assert [layer for layer in squeezenet.layers() if squeezenet.is_output(layer)] == ["classifier.1"]
+
+
+def test_networks_that_differ_in_a_setting_have_other_fingerprints():
+    def of(slope, text=""):
+        rectifier = nn.LeakyReLU(slope)
+        rectifier.extra_repr = lambda: f"{slope} <function f at 0x7f{text}>"  # where something lies in memory
+        torch.manual_seed(0)
+        return network_fingerprint(TargetModel(nn.Sequential(nn.Conv2d(3, 4, 3), rectifier), input_size=8))
+
+    assert of(0.01) == of(0.01, "a0")
+    assert of(0.01) != of(0.9)
+
+
 def test_networks_that_give_mappings_and_layers_that_give_no_tensor():
     class Says(nn.Module):
         def __init__(self):
@@ -263,6 +290,28 @@ def test_networks_that_cannot_be_copied_are_named():
         TargetModel(Open())
 
 
+def test_a_network_that_keeps_what_it_computed_is_copied_after_a_pass_without_gradients():
+    class Keeps(nn.Sequential):
+        def forward(self, pixels):
+            self.kept = super().forward(pixels)
+            return self.kept
+
+    network, pixels = Keeps(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), torch.rand(1, 3, 8, 8)
+    network(pixels)
+    with pytest.raises(MfvError, match=r"\(Keeps\) cannot be copied: .* run it once inside torch\.no_grad\(\) before"):
+        TargetModel(network, input_size=8)
+    with torch.no_grad():
+        network(pixels)
+    assert TargetModel(network, input_size=8)(pixels).shape == (1, 4)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_a_torchscript_program_is_refused():
+    program = torch.jit.trace(nn.Conv2d(3, 2, 3), torch.rand(1, 3, 8, 8))
+    with pytest.raises(MfvError, match=r"a TorchScript program.*give the nn\.Module behind it"):
+        TargetModel(program, input_size=8)
+
+
 def test_channels_last_maps_come_back_channels_first():
     model = torchvision_model("swin_t", weights="none")
     with torch.inference_mode():
@@ -276,6 +325,12 @@ def test_transformers_have_a_layer_in_the_middle_that_takes_part():
     model = torchvision_model("vit_b_32", weights="none")
     assert re.match(r"encoder\.layers\.encoder_layer_[5-9]\.", model.anchor_layer)
     assert model.anchor_layer in model.activations(torch.zeros(1, 3, 224, 224), [model.anchor_layer])
+
+
+def test_a_transformer_that_computes_with_its_projections_itself_has_a_layer_in_the_middle():
+    swin = TargetModel(torchvision.models.swin_t())
+    pixels = torch.rand(1, 3, 224, 224)
+    assert swin.activations(pixels, [swin.anchor_layer])[swin.anchor_layer].numel()
 
 
 def test_untrained_networks_are_announced_and_always_the_same(caplog):

@@ -357,6 +357,13 @@ def test_units_are_named_by_number_span_list_and_all() -> None:
         layer_names([], "fc8")
     assert layer_names(None, "fc8") == ["fc8"]
     assert layer_names(["conv1", "fc8", "conv1"], "fc7") == ["conv1", "fc8"]
+    assert (layer_names(4, "fc8"), layer_names([4, "0.10"], "fc8")) == (["4"], ["4", "0.10"])
+    for fraction, shown in (
+        (0.1, r"layer=0.1 is read as a number.*write layer='\"0.1\"'"),
+        ([4, 0.1], r"write layer='\[\"0"),
+    ):
+        with pytest.raises(MfvError, match=shown):
+            layer_names(fraction, "fc8")  # type: ignore[arg-type]
     assert [names_several(None, unit) for unit in (3, "all", "0-9", [3], "jack-o'-lantern")] == [
         False,
         True,

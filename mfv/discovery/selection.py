@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfv.errors import MfvError
+from mfv.errors import MfvError, check_count
 
 METHODS = ("auto", "class", "top")
 SHARE, LEAST, MOST = 0.15, 150, 1300  # of all images, for `count=None`
@@ -35,8 +35,8 @@ class Selection:
     def __post_init__(self) -> None:
         if self.by not in METHODS:
             raise MfvError(f"select.by is {self.by!r}; it is one of {', '.join(METHODS)}")
-        if self.count is not None and self.count < 1:
-            raise MfvError(f"select.count is {self.count}; it is at least 1, or null")
+        if self.count is not None:
+            check_count("select.count", self.count, 1, "images", "null")
 
     def __call__(
         self, activations: np.ndarray, labels: Sequence[str | None], names: Sequence[str], facets: int

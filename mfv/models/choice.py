@@ -19,14 +19,23 @@ def names_several(layer: Any, unit: Any) -> bool:
     return any(isinstance(each, list | tuple) for each in (layer, unit)) or _is_span(unit)
 
 
-def layer_names(layer: str | Sequence[str] | None, default: str) -> list[str]:
-    """Return the layers that a configuration names, each once."""
+def layer_names(layer: str | int | Sequence[str | int] | None, default: str) -> list[str]:
+    """Return the layers that a configuration names, each once; those of a Sequential have numbers for names.
+
+    Raises:
+        MfvError: none is named, or one is a fraction: of 0.10 Hydra leaves 0.1, which is another layer.
+
+    """
     if layer is None:
         return [default]
-    given = [layer] if isinstance(layer, str) else [str(each) for each in layer]
+    given = list(layer) if isinstance(layer, list | tuple) else [layer]
     if not given:
         raise MfvError("layer=[]: name at least one layer")
-    return list(dict.fromkeys(given))
+    for each in given:
+        if isinstance(each, bool) or not isinstance(each, str | int):
+            quoted = f"layer='\"{each}\"'" if len(given) == 1 else f"layer='[\"{each}\",…]'"
+            raise MfvError(f"layer={each} is read as a number, which may have lost digits: write {quoted}")
+    return list(dict.fromkeys(str(each) for each in given))
 
 
 def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | str]:

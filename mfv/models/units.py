@@ -18,11 +18,13 @@ def unit_count(model: TargetModel, layer: str) -> int:
         MfvError: there is no such layer, or what it gives has no units.
 
     """
-    pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
+    pixels = torch.zeros(1, 3, model.input_size, model.input_size).to(model.mean)
     try:
         with torch.no_grad():
             activation = model.activations(pixels, [layer])[layer]
-    except RuntimeError as error:
+    except MfvError:
+        raise
+    except Exception as error:  # networks have their own ways to refuse a size
         size = f"3 × {model.input_size} × {model.input_size} (input_size={model.input_size})"
         raise MfvError(f"{model.name} cannot be run on an image of {size}: {error}") from error
     if activation.ndim not in (2, 3, 4):

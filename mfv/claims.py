@@ -1,0 +1,99 @@
+"""What a folder's results were begun with, so that another call does not take them for its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mfv.errors import MfvError
+from mfv.experiment import Experiment
+from mfv.models.fingerprint import network_fingerprint
+from mfv.structures import Unit, write_json
+
+BEGUN = "experiment.json"
+RESULTS = ("facets.json", "config.yaml", "index.html")  # of runs that were begun otherwise
+
+
+def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> None:
+    """Write down what is asked for in a folder.
+
+    Args:
+        directory: of the results; made where it is not there.
+        experiment: what is asked of each unit.
+        unit: the only one; None for a job of several, which may grow.
+
+    Raises:
+        MfvError: something else was begun there; the message names what differs.
+
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, asked = directory / BEGUN, _asked(experiment, unit)
+    if not path.exists():
+        if there := [name for name in RESULTS if (directory / name).exists()]:
+            raise MfvError(f"{directory} holds another run's results ({', '.join(there)}): choose another directory")
+        write_json(path, asked)
+        return
+    known = json.loads(path.read_text(encoding="utf-8"))
+    changed = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
+    if changed:
+        raise MfvError(
+            f"{directory} holds the results of another call (it differs in {', '.join(changed)}): "
+            "choose another directory, or repeat the call that they were begun with"
+        )
+
+
+def _asked(experiment: Experiment, unit: Unit | None) -> dict[str, Any]:
+    source = experiment.source
+    recipe = {name: value for name, value in described(experiment.recipe).items() if name != "batch_size"}
+    return {
+        "layer": unit and unit.layer,
+        "unit": unit and unit.index,
+        "facets": experiment.facets,
+        "seed": experiment.seed,
+        "position": described(experiment.position),
+        "network": network_fingerprint(experiment.model),
+        "images": source.fingerprint or f"{len(source)} of {source.name}",
+        "discovery": described(experiment.discovery),
+        "recipe": recipe,
+        "select and count": described(experiment.selection),
+        "refinement": described(experiment.refinement),
+        "exemplars": experiment.exemplar_count,
+    }
+
+
+def described(value: Any) -> Any:
+    """Return what a setting is, for JSON: the same for equal settings in any process.
+
+    Of objects their class, with a dataclass's fields or a module's own attributes; of tensors and arrays a hash.
+    """
+    if isinstance(value, np.generic):
+        return described(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor | np.ndarray):
+        array = np.ascontiguousarray(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value)
+        return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+    if isinstance(value, Mapping):
+        return {str(name): described(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(each) for each in value]
+    named = value if hasattr(value, "__qualname__") else type(value)  # a function or class, or an object of one
+    name = {"class": f"{named.__module__}.{named.__qualname__}"}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return name | {field.name: described(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, nn.Module):
+        own = {key: each for key, each in vars(value).items() if not key.startswith("_") and key != "training"}
+        parts = {**dict(value.named_children()), **dict(value.named_buffers()), **dict(value.named_parameters())}
+        return name | {key: described(each) for key, each in {**own, **parts}.items()}
+    return name
