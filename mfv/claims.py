@@ -17,14 +17,13 @@ from torch import nn
 from mfv.errors import MfvError
 from mfv.experiment import Experiment
 from mfv.models.fingerprint import network_fingerprint
-from mfv.structures import Unit, write_json
+from mfv.structures import Unit, holds_results, write_json
 
 BEGUN = "experiment.json"
-RESULTS = ("facets.json", "config.yaml", "index.html")  # of runs that were begun otherwise
 
 
 def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> None:
-    """Write down what is asked for in a folder.
+    """Write down what is asked for in a folder, as the command line does by its config.yaml (`mfv.pipeline.claim`).
 
     Args:
         directory: of the results; made where it is not there.
@@ -32,23 +31,22 @@ def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> 
         unit: the only one; None for a job of several, which may grow.
 
     Raises:
-        MfvError: something else was begun there; the message names what differs.
+        MfvError: results of something else are there; the message names what differs.
 
     """
     directory.mkdir(parents=True, exist_ok=True)
     path, asked = directory / BEGUN, _asked(experiment, unit)
-    if not path.exists():
-        if there := [name for name in RESULTS if (directory / name).exists()]:
-            raise MfvError(f"{directory} holds another run's results ({', '.join(there)}): choose another directory")
-        write_json(path, asked)
-        return
-    known = json.loads(path.read_text(encoding="utf-8"))
-    changed = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
-    if changed:
-        raise MfvError(
-            f"{directory} holds the results of another call (it differs in {', '.join(changed)}): "
-            "choose another directory, or repeat the call that they were begun with"
-        )
+    if holds_results(directory):
+        if not path.exists():
+            raise MfvError(f"{directory} holds results of a run that was begun otherwise: choose another directory")
+        known = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
+        if changed:
+            raise MfvError(
+                f"{directory} holds the results of another call (it differs in {', '.join(changed)}): "
+                "choose another directory, or repeat the call that they were begun with"
+            )
+    write_json(path, asked)
 
 
 def _asked(experiment: Experiment, unit: Unit | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from mfv.libraries import loading_libraries
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.presets import make, resolved
+from mfv.structures import holds_results
 from mfv.writing import writing
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 # What may differ between a run and its resumption: images do not depend on it but by rounding.
 FREE_KEYS = ("machine", "evaluation", "logger", "name", "checkpoint_every", "store")
-BEGUN = ("facets.json", "render.*", "*/unit_*", "*/waves/*")  # what a run leaves that got beyond its configuration
 ROWS, RUNS = "rows", "runs"  # what a unit of many is to a logger
 
 logger = logging.getLogger("mfv")
@@ -199,7 +199,7 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
         known = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(known, dict)
         changed = sorted(_differences(_essential(known), _essential(settings)))
-        if changed and any(next(directory.glob(each), None) for each in BEGUN):
+        if changed and holds_results(directory):
             raise MfvError(
                 f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): "
                 "choose another hydra.run.dir, or give the settings that the run was begun with"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # it is loaded when a record with tensors is written or read
     from torch import Tensor
 
 SCHEMA = 1  # of facets.json
+RESULTS = ("facets.json", "render.*", "*/unit_*", "*/waves/*")  # what a run, or a job, leaves beside its settings
 JUDGED = ("fidelity", "judge_nearest", "judge_probability", "judge_class")  # a facet's, where a run has a judge
 
 
@@ -258,6 +259,11 @@ def _metadata(path: Path) -> dict[str, Any]:
 
     with safe_open(path, framework="pt") as file:
         return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+
+
+def holds_results(directory: Path) -> bool:
+    """Say whether a run, or a job of several units, has left more in its directory than its settings."""
+    return any(next(directory.glob(each), None) for each in RESULTS)
 
 
 def write_json(path: Path, content: Any) -> None:

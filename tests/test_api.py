@@ -185,8 +185,14 @@ def test_a_directory_is_not_taken_for_another_calls(tmp_path: Path) -> None:
     with pytest.raises(MfvError, match=r"it differs in network"):
         visualize(directory=tmp_path, network=other)
     (tmp_path / "experiment.json").unlink()
-    with pytest.raises(MfvError, match=r"holds another run's results \(facets\.json\)"):
+    with pytest.raises(MfvError, match=r"holds results of a run that was begun otherwise"):
         visualize(directory=tmp_path)
+
+
+def test_a_call_that_left_no_results_may_be_corrected(tmp_path: Path) -> None:
+    with pytest.raises(MfvError, match=r"20 images are too few for 100 facets"):
+        visualize(directory=tmp_path, facets=100)
+    assert len(visualize(directory=tmp_path, facets=2)) == 2
 
 
 def test_a_jobs_directory_takes_more_units_but_nothing_else(tmp_path: Path) -> None:
