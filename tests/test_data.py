@@ -65,6 +65,15 @@ def test_to_tensor_is_torchvisions_evaluation_transform(size: int, resize: int) 
         assert torch.equal(pixels, expected)
 
 
+@pytest.mark.parametrize(("size", "resize"), [(224, 256), (227, 256), (224, 232), (224, 224), (299, 342), (448, 512)])
+def test_a_square_is_scaled_as_torchvision_scales_all_of_it(size: int, resize: int) -> None:
+    twin = transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(size), transforms.PILToTensor()])
+    random = np.random.default_rng(0)
+    for side in (97, 128, 300, 333, 400, 427, 512, 1000):
+        noise = Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        assert torch.equal(Preprocess(size, resize).bytes(noise), twin(noise))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (500, 3), (10, 12), (1, 20000)])
 def test_small_and_long_pictures_are_scaled_up(shape: tuple[int, int]) -> None:
     pixels = to_tensor(Image.new("RGB", shape, (255, 0, 51)), 64, 70)

