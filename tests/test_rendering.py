@@ -231,6 +231,35 @@ def test_the_users_network_is_no_part_of_what_lightning_moves(
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+class Diary(Regularizer):
+    """Notes what it draws and counts its steps in its memory."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[float, ...]] = []
+        self.counted: list[float] = []
+
+    def project(self, pixels: Tensor, moment: Moment) -> Tensor:
+        draws = (moment.uniform("diary", 1), moment.normal("diary", 1), torch.tensor(moment.seeds("diary")))
+        self.drawn.append(tuple(float(each.flatten()[0]) for each in draws))
+        counts = moment.recall("diary", 1) + 1
+        self.counted.append(float(counts.mean()))
+        moment.remember("diary", counts)
+        return pixels
+
+
+def test_two_regularizers_of_a_class_have_numbers_and_a_memory_each(
+    model: TargetModel, subject: UnitSubject, starts: Tensor
+) -> None:
+    one, two, alone = Diary(), Diary(), Diary()
+    for diaries in ((one, two), (alone,)):
+        octave = Octave(3, regularizers=diaries)
+        maximizer(model, subject, starts, [0], Recipe((octave,))).run()
+    assert one.counted == two.counted == [1, 2, 3]
+    assert one.drawn == alone.drawn  # what it would draw without the other
+    drawn = [number for diary in (one, two) for numbers in diary.drawn for number in numbers]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_pixels_beyond_the_view_stay_pixels(
     model: TargetModel, subject: UnitSubject, starts: Tensor, optimizer: str
 ) -> None:

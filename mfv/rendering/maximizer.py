@@ -259,7 +259,7 @@ class ActivationMaximizer(nn.Module):
             moment.rows,
             images,
             lambda part: part.recipe.octaves[moment.index].regularizers[number],
-            lambda own, some, rows: apply(own, some, moment.of(rows)),
+            lambda own, some, rows: apply(own, some, moment.of(rows).seen_by(number)),
         )
 
     # --- the network's passes ---------------------------------------------------------------------
@@ -314,6 +314,12 @@ class _Present:
     size: tuple[int, int]
     offsets: Tensor
     rows: slice  # of the batch, among all images
+    twin: int = 0  # how many regularizers of its class stand before the one that looks
+
+    def seen_by(self, number: int) -> _Present:
+        """Return the moment as one of the octave's regularizers sees it, its numbers and its memory its own."""
+        before, kind = self.octave.regularizers[:number], type(self.octave.regularizers[number])
+        return replace(self, twin=sum(type(each) is kind for each in before))
 
     def of(self, rows: slice) -> _Present:
         """Return the same moment for some of its images."""
@@ -350,13 +356,13 @@ class _Present:
         return self.maximizer.numbers[self.rows]
 
     def uniform(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.uniform(key, count, self.step, self.offsets.device)[self.rows]
+        return self.maximizer._randomness.uniform(self._own(key), count, self.step, self.offsets.device)[self.rows]
 
     def normal(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.normal(key, count, self.step, self.offsets.device)[self.rows]
+        return self.maximizer._randomness.normal(self._own(key), count, self.step, self.offsets.device)[self.rows]
 
     def seeds(self, key: str) -> list[int]:
-        return self.maximizer._randomness.seeds(key, self.step)[self.rows]
+        return self.maximizer._randomness.seeds(self._own(key), self.step)[self.rows]
 
     def recall(self, key: str, channels: int) -> Tensor:
         return cut(self._memory(key, channels), self.offsets, self.size)
@@ -366,7 +372,11 @@ class _Present:
         if memory.data_ptr() != kept.data_ptr():  # else it was changed in place
             kept.copy_(paste(kept, memory, self.offsets))
 
+    def _own(self, key: str) -> str:
+        return f"{key}#{self.twin}" if self.twin else key
+
     def _memory(self, key: str, channels: int) -> Tensor:
+        key = self._own(key)
         if key not in self.maximizer.memory:
             side = self.octave.canvas_size(self.maximizer.input_size)
             count = len(self.maximizer.facets)
