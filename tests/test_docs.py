@@ -2,13 +2,17 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import mfv
+import mfv.regularizers
 from mfv.config import register
+from mfv.regularizers import Regularizer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,3 +61,31 @@ def test_links_lead_somewhere(page: Path) -> None:
 def anchor(heading: str) -> str:
     """Return a heading's anchor, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def regularizer_rows() -> dict[str, tuple[list[str], set[str], set[str]]]:
+    """Return each regularizer's settings, where it acts and the presets that have it, by the table of its page."""
+    found = {}
+    for line in (ROOT / "docs" / "regularizers.md").read_text(encoding="utf-8").splitlines():
+        if row := re.match(r"\| `(\w+)\(([^)]*)\)` \| ([\w, ]+) \| [^|]+ \|([^|]*)\|", line):
+            found[row[1]] = (row[2].split(", "), set(row[3].split(", ")), set(re.findall(r"`(\w+)`", row[4])))
+    return found
+
+
+def test_the_page_of_regularizers_tells_where_each_acts_and_what_has_it() -> None:
+    places = {"view": "transform", "penalty": "penalty", "gradient": "gradient", "pixels": "project"}
+    recipes = {path.stem: mfv.preset("render", path.stem) for path in (ROOT / "conf" / "render").glob("*.yaml")}
+    classes = [getattr(mfv.regularizers, name) for name in mfv.regularizers.__all__]
+    expected = {}
+    for kind in classes:
+        if isinstance(kind, type) and issubclass(kind, Regularizer) and kind is not Regularizer:
+            acts = {place for place, name in places.items() if getattr(kind, name) is not getattr(Regularizer, name)}
+            having = {
+                name
+                for name, recipe in recipes.items()
+                if any(type(part) is kind for octave in recipe.octaves for part in octave.regularizers)
+            }
+            found_later = {"database", "natural"}  # by `bind`
+            settings = [each.name for each in fields(kind) if each.name not in found_later]
+            expected[kind.__name__] = (settings, acts, having)
+    assert regularizer_rows() == expected
