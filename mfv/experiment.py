@@ -20,7 +20,7 @@ from mfv import distributed
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
-from mfv.activations.view import View, unit_view
+from mfv.activations.view import View, view_in
 from mfv.data.loading import read
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
@@ -188,7 +188,7 @@ class Experiment:
         """Collect the activations of several layers: one pass serves them all."""
         machine, timer = self.machine, Timer(shown=self.machine.progress)
         names = [self.model.before_activation(layer) for layer in layers]
-        views = [unit_view(measured_field(self.model, name), self.model.input_size, self.position) for name in names]
+        views = [view_in(self.model, name, measured_field(self.model, name), self.position) for name in names]
         wanted = [Wanted(name, self.position, view.interior) for name, view in zip(names, views, strict=True)]
         with timer("collect", has_bar=True):
             found = collect_layers(

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from mfv.activations.view import seen_part
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
 from mfv.errors import MfvError
@@ -126,12 +127,11 @@ def read_growth(directory: str | Path, found: FacetSet) -> Growth:
     if not rendering.snapshots:
         raise MfvError(f"{directory} keeps no snapshots: make the run again with snapshot_every=25")
     assert found.images is not None, "a run that is read back has its images"
-    share = found.images.shape[-1] / rendering.images.shape[-1]  # of the window, that the unit sees
-    seen = {step: _middle(images.float() / 255, share) for step, images in rendering.snapshots.items()}
+    field = found.discovery.get("receptive_field")  # of runs before 2026-11-27 without the window, which was even
+    size = field["size"] if field else 1
+    window = field.get("window", round(size * rendering.images.shape[-1] / found.images.shape[-1])) if field else 1
+    margin = field.get("margin", (window - size) // 2) if field else 0
+    seen = {
+        step: seen_part(images.float() / 255, window, margin, size) for step, images in rendering.snapshots.items()
+    }
     return Growth(seen, rendering.curves.numpy())
-
-
-def _middle(images: Tensor, share: float) -> Tensor:
-    side = images.shape[-1]
-    margin = round(side * (1 - share) / 2)
-    return images[..., margin : side - margin, margin : side - margin]

@@ -219,7 +219,9 @@ def facet_set_of(
 
 
 def _field_json(view: View) -> dict[str, int] | None:
-    return {"size": view.field.size, "stride": view.field.stride} if view.field else None
+    if view.field is None:
+        return None
+    return {"size": view.field.size, "stride": view.field.stride, "window": view.size, "margin": view.margin}
 
 
 def mean_of(found: FacetSet, facet: Facet, windows: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ import torch
 
 from mfv.activations.receptive_field import receptive_field
 from mfv.activations.values import interior_values, unit_values
-from mfv.activations.view import unit_view
-from mfv.data import PhotoCrops, to_tensor
+from mfv.activations.view import unit_view, view_in
+from mfv.data import PhotoCrops, crop_resized, to_tensor
 from mfv.models.target import TargetModel
+from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
 
 LAYER = "features.3.conv.2"
@@ -34,6 +35,31 @@ def test_a_window_gives_the_unit_the_value_that_the_whole_image_gave(model: Targ
             again = unit_values(model.activations(windows, [LAYER])[LAYER], view.position)[0][:, unit]
             assert torch.allclose(again, values[:, unit], atol=1e-3)
             assert view.seen(windows).shape[-1] == field.size
+
+
+@pytest.mark.parametrize("layer", ["conv_stem", "blocks.1", "blocks.2"])
+def test_layers_that_pad_as_tensorflow_does_stay_in_phase(layer: str) -> None:
+    lite = efficientnet_lite()
+    view = view_in(lite, layer, receptive_field(lite, layer, beyond=False), None)
+    assert view.field is not None
+    assert (lite.input_size - view.size) % view.field.stride == 0
+    source = PhotoCrops(photos=["coffee"], scales=[1.0])
+    image = to_tensor(source.load(0), 224, 224)
+    with torch.inference_mode():
+        values, where = interior_values(lite.activations(image[None], [layer])[layer], view.interior or (0, 0))
+        assert where is not None
+        for unit in (0, 3, 7):
+            window = view.window(image, int(where[0, unit]))
+            alone = unit_values(lite.activations(window[None], [layer])[layer], view.position)[0][0, unit]
+            assert abs(float(alone - values[0, unit])) <= 1e-4 * float(values.abs().max())
+            seen = view.seen(window[None])[0]
+            top, left, height, width = (int(each) for each in view.boxes(where[:, unit].numpy())[0])  # type: ignore[index]
+            assert torch.equal(seen, crop_resized(image, (top, left, height, width), height))
+
+
+def test_a_network_that_pads_alike_everywhere_keeps_its_window(model: TargetModel) -> None:
+    field = receptive_field(model, LAYER)
+    assert view_in(model, LAYER, field, None) == unit_view(field, model.input_size, None)
 
 
 def test_interior_places_are_those_of_the_whole_map() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfv.activations.receptive_field import ReceptiveField
+from mfv.activations.values import unit_values
 from mfv.data.transforms import crop_resized
+from mfv.models.target import TargetModel
+
+ROUNDING = 1e-3  # of the largest value: what a GPU's convolutions may round
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class View:
 
     Attributes:
         size: the side, in pixels, of what the network is shown.
-        margin: pixels on each side of it that the unit does not see: room for the layers' padding.
+        margin: pixels above and to the left that the unit does not see: room for the layers' padding. There are as many
+            below and to the right, or more.
         position: where the unit's value is then read, as `unit_values` takes it.
         field: the receptive field, for units that see less than the image; else None.
 
@@ -78,15 +83,47 @@ class View:
 
     def seen(self, windows: Tensor) -> Tensor:
         """Return the part of windows (n, 3, s, s), at any scale, that the unit sees."""
-        if not self.margin:
-            return windows
-        side = windows.shape[-1]
-        margin = round(self.margin * side / self.size)
-        return windows[..., margin : side - margin, margin : side - margin]
+        return seen_part(windows, self.size, self.margin, self.field.size) if self.field else windows
+
+
+def seen_part(windows: Tensor, size: int, margin: int, seen: int) -> Tensor:
+    """Return the part of windows (n, 3, s, s), at any scale, of which `seen` of `size` pixels begin behind a margin."""
+    side = windows.shape[-1]
+    begin, behind = round(margin * side / size), round((size - margin - seen) * side / size)
+    return windows[..., begin : side - behind, begin : side - behind]
+
+
+def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, position: str | None) -> View:
+    """Return how the images of a layer's units are shown, by `unit_view`: so that they give what whole images give.
+
+    Layers with a stride that pad as TensorFlow does ("same") pad more or less by their input's size. Where the network
+    has such, the window is larger, by less than a stride, so that its size leaves the same rest as the image's.
+    """
+    view = unit_view(field, model.input_size, position)
+    if view.field is None or _agrees(model, layer, view):
+        return view
+    in_phase = replace(view, size=view.size + (model.input_size - view.size) % view.field.stride)
+    return in_phase if _agrees(model, layer, in_phase) else view
+
+
+@torch.inference_mode()
+def _agrees(model: TargetModel, layer: str, view: View) -> bool:
+    """Say whether noise gives the same at a position in the middle of the image and at its window's."""
+    assert view.field is not None
+    if view.interior is None:
+        return True
+    generator = torch.Generator("cpu").manual_seed(0)
+    size = (3, model.input_size, model.input_size)
+    pixels = torch.rand(size, generator=generator, device="cpu").to(model.mean.device)
+    row = sum(view.interior) // 2
+    whole = model.activations(pixels[None], [layer])[layer][0, :, row, row]
+    window = view.window(pixels, row * view.field.grid[1] + row)
+    alone = unit_values(model.activations(window[None], [layer])[layer], view.position)[0][0]
+    return bool((whole - alone).abs().max() <= ROUNDING * whole.abs().max().clamp_min(1e-12))
 
 
 def unit_view(field: ReceptiveField | None, input_size: int, position: str | None) -> View:
-    """Return how a unit's images are shown.
+    """Return how a unit's images are shown, whichever the network.
 
     A unit that sees less than the image gets a window in which one position has its whole receptive
     field, clear of the padding: that position's value is then the unit's.
