@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 from mfv.experiment import Experiment
 from mfv.models.fingerprint import network_fingerprint
+from mfv.models.target import TargetModel
 from mfv.structures import Unit, holds_results, write_json
 
 BEGUN = "experiment.json"
+INPUTS = "inputs.json"
+
+logger = logging.getLogger("mfv")
 
 
 def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> None:
@@ -47,6 +53,32 @@ def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> 
                 "choose another directory, or repeat the call that they were begun with"
             )
     write_json(path, asked)
+
+
+def claim_inputs(directory: Path, model: TargetModel, source: ImageSource) -> None:
+    """Write down which network and images a folder's results are made of, beside the settings that only name them.
+
+    Raises:
+        MfvError: results of another network are there, as when a checkpoint has been replaced meanwhile. Other images
+            are only warned of: files that were copied have other times.
+
+    """
+    path = directory / INPUTS
+    given = {"network": network_fingerprint(model), "images": source.fingerprint}
+    if path.exists() and holds_results(directory):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["network"] != given["network"]:
+            raise MfvError(
+                f"{directory} holds results of another network: with the same settings, its weights or its code have "
+                "changed since. Choose another hydra.run.dir (of a sweep: hydra.sweep.dir), or bring them back"
+            )
+        if known["images"] and given["images"] and known["images"] != given["images"]:
+            logger.warning(
+                "%s was begun with other images (files are added, removed or changed since): what it has found stays",
+                directory,
+            )
+    elif not holds_results(directory):  # those of a version that did not write it down are taken as they are
+        write_json(path, given)
 
 
 def _asked(experiment: Experiment, unit: Unit | None) -> dict[str, Any]:

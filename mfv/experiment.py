@@ -216,8 +216,7 @@ class Experiment:
             logger.log(self.level, "facets found before: %s", directory / "facets.json")
             return lambda: self._known_plan(layer, FacetSet.load(directory), directory, timer)
         with timer("select"):
-            least = self.facets if isinstance(self.facets, int) else 1
-            chosen = selected_rows(self.model, unit, self.source, store, self.selection, least)
+            chosen = selected_rows(self.model, unit, self.source, store, self.selection, self.facets)
             windows = self._windows(layer, chosen, unit)
             if getattr(self.discovery, "codes", None) == ATTRIBUTION:
                 codes = contributions(self.model, layer.name, unit.index, view.position, windows)

@@ -131,7 +131,5 @@ def read_growth(directory: str | Path, found: FacetSet) -> Growth:
     size = field["size"] if field else 1
     window = field.get("window", round(size * rendering.images.shape[-1] / found.images.shape[-1])) if field else 1
     margin = field.get("margin", (window - size) // 2) if field else 0
-    seen = {
-        step: seen_part(images.float() / 255, window, margin, size) for step, images in rendering.snapshots.items()
-    }
+    seen = {step: seen_part(images.float() / 255, window, margin, size) for step, images in rendering.snapshots.items()}
     return Growth(seen, rendering.curves.numpy())

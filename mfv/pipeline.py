@@ -72,10 +72,12 @@ def _run(
     with ending_at_once(fork_server.end), loading_libraries():
         experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 
+        from mfv.claims import claim_inputs
         from mfv.jobs import UnitsJob, run_unit
         from mfv.progress import beside_messages
         from mfv.reports.loggers import close_loggers, make_loggers
 
+    distributed.first(lambda: claim_inputs(directory, experiment.model, experiment.source))
     if several and machine.helping:
         fork_server.begin_loading(*fork_server.HELPERS_NEED)
     one = next(iter(units.values()))[0]
@@ -201,8 +203,8 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
         changed = sorted(_differences(_essential(known), _essential(settings)))
         if changed and holds_results(directory):
             raise MfvError(
-                f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): "
-                "choose another hydra.run.dir, or give the settings that the run was begun with"
+                f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): choose "
+                "another hydra.run.dir (of a sweep: hydra.sweep.dir), or give the settings that the run was begun with"
             )
     temporary = path.with_name("config.yaml.part")
     OmegaConf.save(OmegaConf.create(settings), temporary)

@@ -75,7 +75,12 @@ def _of_group(group: str, setting: str) -> str:
 def make(config: DictConfig, group: str) -> Any:
     """Instantiate a group's `_target_`, and say whose mistake it is where that fails."""
     try:
-        return instantiate(config, _convert_="all")
+        if group != "model":
+            return instantiate(config, _convert_="all")
+        from mfv.models.weights import own_randomness
+
+        with own_randomness():  # an untrained network, too, is the same one in every process and job
+            return instantiate(config, _convert_="all")
     except MissingMandatoryValue as error:
         raise _missing(error) from error
     except InstantiationException as error:

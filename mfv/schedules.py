@@ -68,7 +68,9 @@ class Released:
         _check_ends(self.first, self.last)
 
     def at(self, iteration: int, iterations: int) -> float:
-        """Return the slipped value."""
+        """Return the slipped value; of a single iteration, for which the slip leaves nothing, the first."""
+        if iterations == 1:
+            return self.first
         return self.first * (1 - 1 / iterations) + self.last * iteration / iterations
 
 

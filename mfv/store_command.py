@@ -114,6 +114,8 @@ def prune_stores(options: argparse.Namespace) -> int:
     """Remove stores, or say which would be."""
     from mfv.activations.store import read_manifest
 
+    if options.days is not None and not options.days >= 0:
+        raise MfvError(f"--days is {options.days:g}; it is a number of days, 0 or more")
     for folder in stores(options.root):
         try:
             read_manifest(folder)

@@ -32,6 +32,7 @@ from mfv.structures import Clustering, Facet, FacetSet, Unit
 AUTO = "auto"
 Discovery = Callable[[np.ndarray, int, int], Clustering]  # codes (n, d), facets, seed
 NATURAL_BINS = 48
+COUNTABLE = 10  # images of a class that are enough for facets to be counted among them
 
 logger = logging.getLogger("mfv")
 
@@ -45,7 +46,12 @@ def measured_field(model: TargetModel, layer: str) -> ReceptiveField | None:
 
 
 def selected_rows(
-    model: TargetModel, unit: Unit, source: ImageSource, store: ActivationStore, selection: Selection, facets: int
+    model: TargetModel,
+    unit: Unit,
+    source: ImageSource,
+    store: ActivationStore,
+    selection: Selection,
+    facets: int | str,
 ) -> np.ndarray:
     """Return the rows (n,) in the source of the images that count as the unit's.
 
@@ -62,9 +68,10 @@ def selected_rows(
             if unit.index < len(known):
                 names.append(known[unit.index])
     values = store.activations(unit.index)[readable]
-    chosen = readable[selection(values, [source.labels[row] for row in readable], names, facets)]
+    labels = [source.labels[row] for row in readable]
+    chosen = readable[selection(values, labels, names, facets if isinstance(facets, int) else COUNTABLE)]
     _check_values(values, unit)
-    if len(chosen) < facets:
+    if isinstance(facets, int) and len(chosen) < facets:
         raise MfvError(
             f"{len(chosen)} images are too few for {facets} facets: give more images, or ask for fewer (facets=…)"
         )
@@ -93,13 +100,13 @@ def _say_no_names(model: str) -> None:
     )
 
 
-def number_of_facets(facets: int | str, codes: np.ndarray, seed: int) -> int:
+def number_of_facets(facets: int | str, codes: np.ndarray, seed: int, unit_length: bool = True) -> int:
     """Return how many facets to look for: as many as are asked for, or as the codes tell."""
     if isinstance(facets, int):
         return facets
     if facets != AUTO:
         raise MfvError(f"facets={facets}: give a number of at least 1, or {AUTO}")
-    number = facet_count(codes, seed)
+    number = facet_count(codes, seed, unit_length)
     logger.info("%d facets", number)
     return number
 
@@ -145,7 +152,8 @@ def clusters_of(
     codes: np.ndarray, facets: int | str, discovery: Discovery, refinement: Refinement, seed: int
 ) -> Clustering:
     """Return the clusters of the codes (n, d): as many as are asked for, or as the codes tell."""
-    found = discovery(codes, number_of_facets(facets, codes, seed), seed)
+    number = number_of_facets(facets, codes, seed, getattr(discovery, "unit_length", True))
+    found = discovery(codes, number, seed)
     check_clustering(found, len(codes))
     return refinement(found, codes)
 
@@ -159,6 +167,11 @@ def check_clustering(found: Any, count: int) -> None:
         raise MfvError(
             f"the discovery method's assignment is {kinds.dtype} {kinds.shape}; it is to give each of the {count} "
             "images the whole number of its cluster"
+        )
+    if np.shape(found.distances) != (count,) or not np.isfinite(found.distances).all():
+        raise MfvError(
+            f"the discovery method's distances are {np.shape(found.distances)}, or not all finite; they are to be one "
+            f"number for each of the {count} images, how far it is from its cluster's centre"
         )
     known = np.unique(kinds).tolist()
     if known != list(range(len(known))):

@@ -1,7 +1,9 @@
 """Measure photographs' mean magnitude spectrum and colour axes, and store the spectrum that mfv ships.
 
-python scripts/spectrum.py                                   # the bundled photographs, into the package
-python scripts/spectrum.py --data /photos --output none      # prints a folder's colour axes
+python scripts/spectrum.py                                   # prints the bundled photographs' colour axes
+python scripts/spectrum.py --data /photos                    # a folder's
+python scripts/spectrum.py --output FILE                     # writes the spectrum, too
+python scripts/spectrum.py --output package                  # in place of the one that mfv ships
 """
 
 import argparse
@@ -44,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of photographs; by default the bundled ones")
     parser.add_argument("--most", type=int, default=1000, help="photographs to measure")
-    parser.add_argument("--output", default=str(OUTPUT), help="the file to write; none for none")
+    parser.add_argument("--output", help="the file to write; package: the one that mfv ships; by default none")
     arguments = parser.parse_args()
     try:
         pixels = photographs(arguments.data, arguments.most)
@@ -54,9 +56,10 @@ def main() -> None:
     for row in color.ColorBasis.of(pixels).matrix:
         print("  " + "  ".join(f"{value:8.4f}" for value in row))
     measured = quarter(spectrum.mean_spectrum(pixels, color.IMAGENET.normalized))
-    if arguments.output != "none":
-        save_file({"spectrum": measured.half().contiguous()}, arguments.output)
-        print(f"{arguments.output}: {Path(arguments.output).stat().st_size} bytes")
+    if arguments.output:
+        path = OUTPUT if arguments.output == "package" else Path(arguments.output)
+        save_file({"spectrum": measured.half().contiguous()}, path)
+        print(f"{path}: {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

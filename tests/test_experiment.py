@@ -213,7 +213,7 @@ def test_a_hidden_unit_gets_its_receptive_field(tmp_path: Path) -> None:
     )
     assert result.images is not None
     assert result.images.shape[-1] == result.mean_images.shape[-1] == 5 + 2 * 2  # 5, then 3 at a stride of 2
-    assert result.discovery["receptive_field"] == {"size": 9, "stride": 2}
+    assert result.discovery["receptive_field"] == {"size": 9, "stride": 2, "window": 9, "margin": 0}
     for name in ("facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html", "metrics.csv"):
         assert (tmp_path / name).exists()
     loaded = FacetSet.load(tmp_path)

@@ -230,7 +230,6 @@ def test_the_users_network_is_no_part_of_what_lightning_moves(
     assert not any(module is model or module is model.network for module in renderer.modules())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 class Diary(Regularizer):
     """Notes what it draws and counts its steps in its memory."""
 
@@ -260,6 +259,7 @@ def test_two_regularizers_of_a_class_have_numbers_and_a_memory_each(
     assert len(set(drawn)) == len(drawn)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_pixels_beyond_the_view_stay_pixels(
     model: TargetModel, subject: UnitSubject, starts: Tensor, optimizer: str
 ) -> None:

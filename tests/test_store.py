@@ -170,6 +170,8 @@ def test_stores_are_listed_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixt
     assert re.search(r"one +alexnet +conv5 +50 +25 %", listed)
     assert re.search(r"two +alexnet +codes \(fc7\) +50 +25 %", listed)
     assert "schema 1" in listed
+    assert store_command.main(["prune", str(tmp_path), "--days", "-1", "--yes"]) == 1
+    assert "--days is -1; it is a number of days" in capsys.readouterr().err
     store_command.main(["prune", str(tmp_path)])
     assert old.exists()  # it was only named
     store_command.main(["prune", str(tmp_path), "--yes"])

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfv.activations.values import as_codes, unit_value
+from mfv.activations.values import unit_value
 from mfv.errors import MfvError
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.preparation import foldable
 from mfv.models.target import TargetModel
 
 BATCH = 32
+_PLACES = {4: (2, 3), 3: (1,)}  # dimensions of an activation that are places, by their number
 
 
 def made_of(model: TargetModel, layer: str) -> str:
@@ -34,7 +35,7 @@ def made_of(model: TargetModel, layer: str) -> str:
 
 
 def contributions(model: TargetModel, layer: str, index: int, position: str | None, windows: Tensor) -> np.ndarray:
-    """Return what each unit below adds to a unit's value on each image: activation × gradient, summed over its map.
+    """Return what each unit below adds to a unit's value on each image: activation × gradient, over its map or tokens.
 
     Args:
         model: the network; frozen.
@@ -58,5 +59,5 @@ def contributions(model: TargetModel, layer: str, index: int, position: str | No
             value = unit_value(activations[layer], index, position)
             (gradient,) = torch.autograd.grad(value.sum(), activations[below])
         product = activations[below].detach() * gradient
-        found.append(as_codes(product) * (product[0, 0].numel() if product.ndim == 4 else 1))
+        found.append(product.sum(_PLACES[product.ndim]) if product.ndim in _PLACES else product)
     return torch.cat(found).float().cpu().numpy()

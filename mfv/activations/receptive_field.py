@@ -240,8 +240,8 @@ class _Permeable(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _RECTIFIERS:
             return args[0] if args else kwargs["input"]
-        if func is torch.max_pool2d:
-            return _mean_pool(*args, **kwargs)
+        if func in (F.max_pool2d, torch.max_pool2d):
+            return _mean_pool(*args, **{name: value for name, value in kwargs.items() if name != "return_indices"})
         if func is F.adaptive_max_pool2d:
             return F.adaptive_avg_pool2d(args[0], args[1] if len(args) > 1 else kwargs["output_size"])
         return func(*args, **kwargs)
@@ -262,5 +262,9 @@ def _mean_pool(
     ceil_mode: bool = False,
 ) -> Tensor:
     if dilation not in (1, (1, 1), [1, 1]):
-        return torch.max_pool2d(image, kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
+        if ceil_mode:
+            return torch.max_pool2d(image, kernel_size, stride or kernel_size, padding, dilation, ceil_mode)
+        sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        ones = image.new_ones(image.shape[1], 1, *sides)
+        return F.conv2d(image, ones, None, stride or kernel_size, padding, dilation, groups=image.shape[1])
     return F.avg_pool2d(image, kernel_size, stride or None, padding, ceil_mode)

@@ -100,18 +100,18 @@ def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, positi
     has such, the window is larger, by less than a stride, so that its size leaves the same rest as the image's.
     """
     view = unit_view(field, model.input_size, position)
-    if view.field is None or _agrees(model, layer, view):
+    if view.field is None or (error := _error(model, layer, view)) <= ROUNDING:
         return view
     in_phase = replace(view, size=view.size + (model.input_size - view.size) % view.field.stride)
-    return in_phase if _agrees(model, layer, in_phase) else view
+    return in_phase if _error(model, layer, in_phase) < error / 10 else view
 
 
 @torch.inference_mode()
-def _agrees(model: TargetModel, layer: str, view: View) -> bool:
-    """Say whether noise gives the same at a position in the middle of the image and at its window's."""
+def _error(model: TargetModel, layer: str, view: View) -> float:
+    """Return by how much of the largest value a window gives other than the image does, at its middle, of noise."""
     assert view.field is not None
     if view.interior is None:
-        return True
+        return 0.0
     generator = torch.Generator("cpu").manual_seed(0)
     size = (3, model.input_size, model.input_size)
     pixels = torch.rand(size, generator=generator, device="cpu").to(model.mean.device)
@@ -119,7 +119,7 @@ def _agrees(model: TargetModel, layer: str, view: View) -> bool:
     whole = model.activations(pixels[None], [layer])[layer][0, :, row, row]
     window = view.window(pixels, row * view.field.grid[1] + row)
     alone = unit_values(model.activations(window[None], [layer])[layer], view.position)[0][0]
-    return bool((whole - alone).abs().max() <= ROUNDING * whole.abs().max().clamp_min(1e-12))
+    return float((whole - alone).abs().max() / whole.abs().max().clamp_min(1e-12))
 
 
 def unit_view(field: ReceptiveField | None, input_size: int, position: str | None) -> View:

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from mfv.discovery.checks import prepared
+from mfv.discovery.checks import count_distinct, differ, prepared
 from mfv.discovery.embedding import MOST, tsne_map
 from mfv.discovery.pca import principal_components
 
@@ -37,11 +37,15 @@ def facet_count(codes: np.ndarray, seed: int = 0, unit_length: bool = True) -> i
 
     if len(codes) > MOST:
         logger.info("the number of facets is found on %d images drawn from %d", MOST, len(codes))
-        codes = codes[np.sort(np.random.default_rng(seed).choice(len(codes), MOST, replace=False))]
-    points = principal_components(prepared(codes, 1, unit_length), COMPONENTS)
+        codes = codes[np.sort(np.random.default_rng(seed % 2**32).choice(len(codes), MOST, replace=False))]
+    whole = prepared(codes, 1, unit_length)
+    if not differ(whole):
+        return 1
+    points = principal_components(whole, COMPONENTS)
     least = max(LEAST, round(SHARE * len(points)))
     if len(points) < 2 * least:
         return 1
     plane = tsne_map(points, seed)
     labels = HDBSCAN(min_cluster_size=least, min_samples=LEAST, copy=True).fit_predict(plane.coordinates)
-    return 1 if (labels == -1).mean() > LOOSE else max(1, len(set(labels.tolist()) - {-1}))
+    found = 1 if (labels == -1).mean() > LOOSE else max(1, len(set(labels.tolist()) - {-1}))
+    return min(found, count_distinct(whole, found))  # the map may spread copies of one image into several places

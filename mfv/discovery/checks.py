@@ -6,6 +6,7 @@ import numpy as np
 
 from mfv.errors import MfvError
 
+ROUNDING = 1e-6  # of the largest entry
 SHOWN = 5  # rows that an error lists
 
 
@@ -36,7 +37,7 @@ def check_codes(codes: np.ndarray, facets: int) -> None:
             f"(rows {', '.join(map(str, bad[:SHOWN]))}{more}): "
             f"leave these images out, or collect the codes anew in float32"
         )
-    distinct = _count_distinct(codes, facets)
+    distinct = count_distinct(codes, facets)
     if distinct < facets:
         raise MfvError(
             f"facets is {facets}, but the {count} images have only {distinct} different codes: "
@@ -50,7 +51,17 @@ def prepared(codes: np.ndarray, facets: int, unit_length: bool) -> np.ndarray:
     points = codes.astype(np.float32)
     if unit_length:
         to_unit_length(points)
+        if facets > 1 and not differ(points):
+            raise MfvError(
+                f"facets is {facets}, but the codes of the {len(codes)} images differ in their length alone: "
+                "let it count (discovery.unit_length=false), give another code layer, or ask for facets=1"
+            )
     return points
+
+
+def differ(points: np.ndarray) -> bool:
+    """Say whether points (n, d) differ by more than float32's rounding."""
+    return bool(np.abs(points - points[0]).max() > ROUNDING * np.abs(points[0]).max())
 
 
 def to_unit_length(points: np.ndarray) -> None:
@@ -62,7 +73,7 @@ def to_unit_length(points: np.ndarray) -> None:
     np.divide(points, lengths, out=points, where=lengths > 0)
 
 
-def _count_distinct(codes: np.ndarray, enough: int) -> int:
+def count_distinct(codes: np.ndarray, enough: int) -> int:
     """Return the number of different rows, or `enough` as soon as so many are seen."""
     seen: set[bytes] = set()
     for row in codes:

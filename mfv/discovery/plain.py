@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mfv.discovery.checks import prepared
+from mfv.discovery.checks import prepared, to_unit_length
 from mfv.discovery.clusters import numbered_by_size
 from mfv.discovery.embedding import check_map, display_map
 from mfv.discovery.partition import kmeans
@@ -89,6 +89,9 @@ def _clustered(
     seed: int,
     details: dict[str, Any],
 ) -> Clustering:
+    if method.spherical:  # among directions the nearest are those with the largest cosine
+        points = points.copy()
+        to_unit_length(points)
     found = kmeans(points, facets, seed, method.tries, device=method.device, spherical=method.spherical)
     plane = display_map(seen_by_map, method.map, seed)
     details |= {"seed": seed, "map": plane.method, "perplexity": plane.perplexity, "tries": method.tries}

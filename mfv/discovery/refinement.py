@@ -13,6 +13,8 @@ from mfv.errors import MfvError
 if TYPE_CHECKING:
     from mfv.structures import Clustering
 
+ROUNDING = 1e-9  # .07 · 100 is a little more than 7, and a vector's cosine with itself a little less than 1
+
 
 @dataclass(frozen=True)
 class Refinement:
@@ -56,7 +58,8 @@ class Refinement:
             rows = numbered == facet
             distances[rows] = np.linalg.norm(points[rows] - points[rows].mean(0), axis=1)
         details = {**clustering.details, "merged": merged, "specks": specks}
-        details.pop("stability", None)  # of facets that are no more
+        for figure in ("stability", "inertia"):  # of facets that are no more
+            details.pop(figure, None)
         return replace(clustering, assignment=numbered, distances=distances, details=details)
 
 
@@ -66,7 +69,7 @@ def without_specks(assignment: np.ndarray, points: np.ndarray, smallest: float) 
     The largest cluster stays whatever its share.
     """
     clusters, sizes = np.unique(assignment, return_counts=True)
-    kept = clusters[sizes >= smallest * len(assignment)]
+    kept = clusters[sizes >= smallest * len(assignment) - ROUNDING]
     if not len(kept):
         kept = clusters[[sizes.argmax()]]
     means = np.stack([points[assignment == cluster].mean(0) for cluster in kept])
@@ -88,7 +91,7 @@ def merged_alike(assignment: np.ndarray, points: np.ndarray, cosine: float) -> t
         alike = directions @ directions.T
         np.fill_diagonal(alike, -np.inf)
         one, other = np.unravel_index(alike.argmax(), alike.shape)
-        if alike[one, other] < cosine:
+        if alike[one, other] < cosine - ROUNDING:
             break
         result[result == clusters[other]] = clusters[one]
         times += 1

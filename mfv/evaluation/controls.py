@@ -28,7 +28,7 @@ def shuffled_means(
     """
     means = []
     for number in range(shuffles):
-        order = np.random.default_rng([seed, number]).permutation(len(photographs))
+        order = np.random.default_rng([seed % 2**32, number]).permutation(len(photographs))
         first = 0
         for size, count in zip(sizes, counts, strict=True):
             means.append(photographs[order[first : first + min(size, count)]].float().mean(0) / 255)
@@ -41,5 +41,5 @@ def noise(count: int, size: int, seed: int) -> Tensor:
 
     They are (count, 3, size, size) in [0, 1].
     """
-    values = np.random.default_rng(seed).normal(MEAN / 255, DEVIATION / 255, (count, 3, size, size))
+    values = np.random.default_rng(seed % 2**32).normal(MEAN / 255, DEVIATION / 255, (count, 3, size, size))
     return torch.from_numpy(values.astype(np.float32)).clamp_(0, 1)

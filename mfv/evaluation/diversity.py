@@ -44,6 +44,8 @@ def less_seed_spread(judge: Judge, space: CodeSpace, images_by_seed: Sequence[Te
     """
     if len(images_by_seed) < 2 or len({len(images) for images in images_by_seed}) != 1:
         raise MfvError("the spread over seeds needs the same facets rendered with at least two seeds")
+    if len(images_by_seed[0]) < 2:
+        raise MfvError("a single facet differs from no other: the spread over seeds needs two facets")
     directions = torch.stack([space.directions(judge(images).codes) for images in images_by_seed])
     across = torch.stack([distances(of_seed).mean() for of_seed in directions]).mean()
     within = torch.stack([distances(of_facet).mean() for of_facet in directions.transpose(0, 1)]).mean()

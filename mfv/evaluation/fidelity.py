@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUNDING = 1e-6  # of the mean code's length: what differs less does not differ
+TYPICAL = 1e-3  # the least cosine of photographs with their facets that others' are measured by
+
 
 @dataclass(frozen=True)
 class CodeSpace:
@@ -32,11 +35,11 @@ class CodeSpace:
         facets = torch.as_tensor(assignment)
         mean = codes.mean(0) * bool(facets.any())
         centroids = torch.stack([codes[facets == k].mean(0) for k in range(int(facets.max()) + 1)])
-        return cls(mean, F.normalize(centroids - mean, dim=1))
+        return cls(mean, _directions(centroids, mean))
 
     def directions(self, codes: Tensor) -> Tensor:
         """Return codes (n, d) less the mean, of unit length."""
-        return F.normalize(codes - self.mean, dim=1)
+        return _directions(codes, self.mean)
 
     def cosines(self, codes: Tensor) -> Tensor:
         """Return the cosine of each code (n, d) with each facet's centroid, (n, k)."""
@@ -51,6 +54,11 @@ class CodeSpace:
         return self.cosines(codes).argmax(1)
 
 
+def _directions(codes: Tensor, mean: Tensor) -> Tensor:
+    """Return codes (n, d) less a mean, of unit length; what is no more than rounding stays near zero."""
+    return F.normalize(codes - mean, dim=1, eps=max(1e-12, ROUNDING * float(mean.norm())))
+
+
 def fidelity(space: CodeSpace, codes: Tensor, facets: Tensor) -> float:
     """Return the share (0–1) of codes (n, d) whose nearest facet is the one that they are meant for (n,).
 
@@ -59,11 +67,13 @@ def fidelity(space: CodeSpace, codes: Tensor, facets: Tensor) -> float:
     return float((space.nearest(codes) == facets).double().mean())
 
 
-def typicality(space: CodeSpace, codes: Tensor, facets: Tensor, natural: Tensor) -> float:
+def typicality(space: CodeSpace, codes: Tensor, facets: Tensor, natural: Tensor) -> float | None:
     """Return how near codes lie to their own centroids, relative to the facet's photographs.
 
     It is the mean cosine of the codes (n, d) to the centroids of their facets (n,), over the median
     cosine of the photographs to theirs, `natural` (m,): 1 is as typical as a photograph, 0 has
-    nothing of the facet, and above 1 is more typical than most photographs: nearer to the average.
+    nothing of the facet, and above 1 is more typical than most photographs: nearer to the average. None where
+    half of the photographs have nothing of their facets themselves.
     """
-    return float(space.own_cosines(codes, facets).mean() / natural.median().clamp_min(1e-6))
+    usual = natural.quantile(0.5)
+    return float(space.own_cosines(codes, facets).mean() / usual) if usual > TYPICAL else None

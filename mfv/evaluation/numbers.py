@@ -44,7 +44,7 @@ def measure(
         activations = model.activations(batch.to(device), [layer, *([PROB] if with_probability else [])])
         units = unit_values(activations[layer], position)[0]
         values.append(units[:, index].cpu())
-        leads.append((units.argmax(1) == index).cpu())
+        leads.append((units[:, index] >= units.amax(1)).cpu())
         if with_probability:
             probabilities.append(activations[PROB][:, index].cpu())
     result = {"value": torch.cat(values).numpy(), "is_argmax": torch.cat(leads).numpy()}

@@ -58,10 +58,10 @@ class Reference:
 
     def numbers(self, reading: Reading, facets: Tensor) -> dict[str, float]:
         """Return what the judge finds of images that are meant for the facets (m,)."""
-        found = {
-            "fidelity": fidelity(self.space, reading.codes, facets),
-            "typicality": typicality(self.space, reading.codes, facets, self.cosines),
-        }
+        found = {"fidelity": fidelity(self.space, reading.codes, facets)}
+        typical = typicality(self.space, reading.codes, facets, self.cosines)
+        if typical is not None:
+            found["typicality"] = typical
         if self.class_index is not None:
             found |= transfer(reading, self.class_index)
         elif reading.probabilities is not None and knows_classes(self.judge):

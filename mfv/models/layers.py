@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mfv.activations.hooks import NotATensor, first_tensor
+from mfv.errors import MfvError
 from mfv.models.naming import OUTPUT, PROB
 from mfv.models.target import TargetModel, channels_first
 
@@ -24,13 +25,22 @@ class Layer:
 
 
 def describe_layers(model: TargetModel) -> list[Layer]:
-    """Return the network's layers in its own order, the softmax of its output ("prob") last."""
+    """Return the network's layers in its own order, the softmax of its output ("prob") last.
+
+    Raises:
+        MfvError: the network does not take an image of its input size.
+
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     pixels = torch.zeros(1, 3, model.input_size, model.input_size, device=model.mean.device)
     with ExitStack() as hooks, torch.no_grad():
         for name, module in model.network.named_modules():
             hooks.enter_context(module.register_forward_hook(_recorder(name, shapes)))
-        model(pixels)
+        try:
+            model(pixels)
+        except Exception as error:
+            size = " × ".join(map(str, pixels.shape[1:]))
+            raise MfvError(f"{model.name} cannot be run on an image of {size}: {error}") from error
     layers = [_layer(model, name, kind, shapes.get(name)) for name, kind in model.layers().items()]
     if len(shapes.get(OUTPUT, ())) == 1:
         layers.append(_layer(model, PROB, "softmax", shapes[OUTPUT]))

@@ -140,6 +140,12 @@ class TargetModel(nn.Module):
                 tensors[layer] = self.layer_of_output(layer, first_tensor(layer, output))
             elif layer not in tensors:
                 raise MfvError(f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another")
+            if tensors[layer].shape[:1] != pixels.shape[:1]:
+                raise MfvError(
+                    f"layer {layer!r} of {self.name} gives {tuple(tensors[layer].shape)} for {len(pixels)} images, as "
+                    "where attention looks at windows of them: choose one that gives a row for each, such as the block "
+                    "around it"
+                )
         return {layer: channels_first(tensors[layer]) if square(pixels) else tensors[layer] for layer in names}
 
     def layer_of_output(self, layer: str, output: Tensor) -> Tensor:
@@ -263,15 +269,19 @@ class TargetModel(nn.Module):
         return layer + INPUT_SUFFIX if layer else OUTPUT
 
     def _called(self, layers: Sequence[str]) -> list[str]:
-        """Return those of some layers that a pass calls; all where the network cannot be run at this size."""
-        pixels = torch.zeros(1, 3, self.input_size, self.input_size)
+        """Return those of some layers that a pass calls and that give a row for each image.
+
+        All where the network cannot be run at this size.
+        """
+        pixels = torch.zeros(2, 3, self.input_size, self.input_size)
         with capture({layer: self.network.get_submodule(layer) for layer in layers}, stop_early=False) as recorder:
             try:
                 with torch.no_grad():
                     recorder.run(self.network, self.normalize(pixels))
             except Exception:  # whoever needs a pass will say so
                 return list(layers)
-            return [layer for layer in layers if layer in recorder.tensors]
+            called = recorder.tensors
+            return [layer for layer in layers if layer in called and len(called[layer]) == len(pixels)]
 
     def _default_anchor_layer(self) -> str:
         modules = dict(self.network.named_modules())

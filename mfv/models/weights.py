@@ -160,7 +160,7 @@ def build(builder: Callable[[], _Network], trained: bool) -> _Network:
 
     An untrained one is announced in the log, as its visualizations mean nothing.
     """
-    with _own_randomness():
+    with own_randomness():
         network = builder()
     if not trained:
         log.warning("%s is untrained (weights=none): what it shows means nothing", type(network).__name__)
@@ -168,7 +168,8 @@ def build(builder: Callable[[], _Network], trained: bool) -> _Network:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
+    """Draw the same random numbers whenever the block is run, and leave torch's global random state as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         yield

@@ -42,7 +42,7 @@ class DistributionAlignment(Objective):
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return minus the distance (n,)."""
         difference = (channel_statistics(activations[self.layer]) - self.targets[facets]) / self.spreads
-        return -difference.square().mean(1)
+        return -difference.square().sum(1) / self.spreads.isfinite().sum().clamp_min(1)
 
 
 def channel_statistics(activation: Tensor) -> Tensor:

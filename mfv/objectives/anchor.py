@@ -14,6 +14,7 @@ from mfv.activations.values import as_codes
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
 
+ROUNDING = 1e-6  # of the mean code's length: what differs less does not differ
 TEMPERATURE = 0.1  # of the soft maximum over the other facets' cosines
 
 
@@ -23,6 +24,7 @@ class FacetAnchor(Objective):
     φ is a layer's mean activation, φ̄ its mean over all the unit's images, μ_k over those of facet
     k. The paper only starts an image in its facet; without an anchor it drifts. Without a cap an image
     becomes more typical of its facet than any photograph, at the unit's expense (docs/rendering.md).
+    A single facet differs from no other: its value is 0 everywhere.
 
     Args:
         layer: a layer's name, or "codes" for the one that the facets were found in, or "middle"
@@ -58,7 +60,8 @@ class FacetAnchor(Objective):
         empty = torch.zeros_like(origin)
         means = [codes[rows].mean(0) - origin if rows.any() else empty for rows in members]
         bound.register_buffer("origin", origin[None])
-        bound.register_buffer("directions", F.normalize(torch.stack(means), dim=1))
+        rounding = ROUNDING * float(origin.norm())  # a single facet's mean is all images': it has no direction
+        bound.register_buffer("directions", F.normalize(torch.stack(means), dim=1, eps=max(1e-12, rounding)))
         enough = torch.full((subject.facets,), torch.inf)
         if self.cap is not None:
             natural = bound._value(codes, assignment)

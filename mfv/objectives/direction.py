@@ -20,6 +20,7 @@ from mfv.objectives.base import Objective, Subject
 class Direction(Objective):
     """a·v, how far a layer's mean activation a reaches along a direction v, times cos(a, v)^power.
 
+    Of a cosine below .1 it is .1 to the power: else an image that points elsewhere would have no slope to climb.
     With a power the activation must also point that way, not only reach far (Carter et al. 2019,
     Activation Atlas); with a unit vector along one axis it is that channel's mean.
 

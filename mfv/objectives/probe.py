@@ -65,7 +65,9 @@ class FacetProbe(Objective):
 
 def train_probe(codes: Tensor, members: Tensor) -> Tensor:
     """Return the weights (d,) of a logistic regression of members (n,) on codes (n, d); both sides weigh the same."""
-    scale = codes.std(0) + 1e-6
+    if members.all() or not members.any():  # nothing to tell apart
+        return torch.zeros(codes.shape[1])
+    scale = codes.std(0, unbiased=False) + 1e-6
     inputs, labels = (codes - codes.mean(0)) / scale, members.float()
     share = labels.mean().clamp(1e-3, 1 - 1e-3)
     weights = labels / (2 * share) + (1 - labels) / (2 * (1 - share))

@@ -30,7 +30,9 @@ class TVBregman(Regularizer):
     tolerance: Annotated[float, Ge(0)] = 1e-3
 
     def project(self, pixels: Tensor, moment: Moment) -> Tensor:
-        """Return the denoised pixels."""
+        """Return the denoised pixels; of a single row or column, which has nothing to denoise, themselves."""
+        if min(pixels.shape[-2:]) < 2:
+            return pixels
         weight = value_at(self.weight, moment.iteration, moment.iterations)
         # On [0, 1] data the same result takes weight·255 and tolerance/255.
         return split_bregman(pixels, weight * 255, iterations=self.iterations, eps=self.tolerance / 255)

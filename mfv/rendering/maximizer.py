@@ -158,7 +158,9 @@ class ActivationMaximizer(nn.Module):
         pixels = cut(image.detach(), moment.offsets, moment.size).requires_grad_(True)
         gradient = self._pixel_gradient(pixels, index, moment)
         for number in moment.acting("gradient"):
+            before = gradient
             gradient = self._each(moment, number, gradient, lambda part, some, now: part.gradient(some, now))
+            _check_shape(moment, number, "gradient", before, gradient)
         if image is canvas:  # pixels: the mean is over those in view
             gradient = normalize(gradient) if moment.octave.normalize else gradient
             return spread(gradient, image, moment.offsets)
@@ -179,6 +181,11 @@ class ActivationMaximizer(nn.Module):
         activations = self._pass(index, shown)(shown)
         progress = moment.step / max(1, self.recipe.steps - 1)
         values, watched = self.parts.values(index, moment.rows, activations, facets, progress)
+        if values.shape != (len(shown),) or watched.shape != values.shape:
+            raise MfvError(
+                f"the objective gives {tuple(values.shape)} for {len(shown)} images: a value for each, (n,), is asked "
+                "for; where it takes a mean or a sum, leave out the first dimension"
+            )
         values = values[:count]
         self.curves[moment.step, moment.rows] = watched[:count].detach()
         for number in moment.acting("penalty"):
@@ -200,7 +207,9 @@ class ActivationMaximizer(nn.Module):
         # Pixels in place, also those beyond the view, which momentum moves.
         window = cut(image.clamp_(0, 1), moment.offsets, moment.size)
         for number in projecting:
+            before = window
             window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
+            _check_shape(moment, number, "project", before, window)
         if image is canvas and window.shape == canvas.shape:  # pixels, all of them in view
             torch.clamp(window, 0, 1, out=canvas)
             return
@@ -395,6 +404,16 @@ def normalize(gradient: Tensor) -> Tensor:
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """Return the parts as one tensor, a single one as it is."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _check_shape(moment: _Present, number: int, method: str, given: Tensor, result: Tensor) -> None:
+    """Raise `MfvError` where a regularizer's method returns another shape than it was given."""
+    if result.shape != given.shape:
+        name = type(moment.octave.regularizers[number]).__name__
+        raise MfvError(
+            f"{name}.{method} returns {tuple(result.shape)} for {tuple(given.shape)}: it is to keep the shape "
+            "(`transform` alone may change it)"
+        )
 
 
 def penalty(regularizer: Regularizer, pixels: Tensor, moment: _Present) -> Tensor:

@@ -133,6 +133,10 @@ def render_units(
                 max_epochs=1, max_steps=recipe.steps, logger=list(loggers) or False,
             )  # fmt: skip
             trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
+    except MfvError:  # images that are no numbers: nothing to go on from
+        if distributed.rank() == 0:
+            checkpoint.unlink(missing_ok=True)
+        raise
     except KeyboardInterrupt:
         if module.stopped is None:
             raise
