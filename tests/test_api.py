@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import IMAGES, network, visualize
 from torch import nn
 
 import mfv
@@ -15,18 +16,6 @@ from mfv.models.target import TargetModel
 from mfv.rendering.octave import Recipe
 
 PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "conf" / "render").glob("*.yaml"))
-IMAGES = [np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8) for k in range(20)]
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    first, second = nn.Conv2d(3, 8, 5, stride=2), nn.Conv2d(8, 6, 3)
-    return nn.Sequential(first, nn.ReLU(), second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
-
-
-def visualize(**changes: Any) -> mfv.Facets:
-    given = {"network": network(), "layer": "2", "unit": 1, "images": IMAGES, "facets": 2, "input_size": 32}
-    return mfv.visualize(**{**given, "recipe": mfv.fast_recipe(2), "progress": False, **changes})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import network, visualize
 from torch import Tensor, nn
 
 import mfv
@@ -31,22 +32,9 @@ from mfv.rendering import Octave, Recipe
 from mfv.schedules import Released
 from mfv.unit_images import check_clustering, clusters_of, number_of_facets
 
-IMAGES = [np.random.default_rng(n).integers(0, 256, (32, 32, 3), dtype=np.uint8) for n in range(12)]
-
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def small() -> nn.Module:
-    torch.manual_seed(0)
-    first, second = nn.Conv2d(3, 8, 5, stride=2), nn.Conv2d(8, 6, 3)
-    return nn.Sequential(first, nn.ReLU(), second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
-
-
-def visualize(**changes: Any) -> mfv.Facets:
-    given = {"network": small(), "layer": "2", "unit": 1, "images": IMAGES, "facets": 2, "input_size": 32}
-    return mfv.visualize(**{**given, "recipe": mfv.fast_recipe(2), "progress": False, **changes})
 
 
 # discovery
@@ -180,11 +168,11 @@ def test_equal_codes_have_no_direction() -> None:
 
 
 def test_equal_units_all_lead() -> None:
-    network = small()
+    leading = network()
     with torch.no_grad():
-        network[5].weight.zero_()
-        network[5].bias.fill_(1.0)
-    model = TargetModel(network, input_size=32)
+        leading[5].weight.zero_()
+        leading[5].bias.fill_(1.0)
+    model = TargetModel(leading, input_size=32)
     for unit in range(3):
         assert measure(model, "5", unit, None, torch.rand(2, 3, 32, 32), False)["is_argmax"].all()
 
@@ -291,7 +279,7 @@ def test_layers_of_a_network_that_takes_no_photographs_are_not_listed() -> None:
 def test_results_of_another_network_are_not_gone_on_with(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = mfv.data.PhotoCrops(scales=[1.0], photos=["coffee", "cat"])
     fewer = mfv.data.PhotoCrops(scales=[1.0], photos=["coffee"])
-    one, other = (TargetModel(small(), input_size=32) for _ in range(2))
+    one, other = (TargetModel(network(), input_size=32) for _ in range(2))
     next(other.network.parameters()).data.mul_(2)
     claim_inputs(tmp_path, one, source)
     claim_inputs(tmp_path, other, source)  # nothing came of it yet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +21,7 @@ from mfv.regularizers.base import Regularizer
 from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.parts import Parts, UnitPart, joined_parts
+from mfv.rendering.present import Present, check_shape, penalty_of
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, spread, window_offsets
 
@@ -95,7 +96,7 @@ class ActivationMaximizer(nn.Module):
         self.canvas = nn.Parameter(self._start(starts))
         self.register_buffer("curves", torch.full((recipe.steps, len(facets)), torch.nan))
         self.memory: dict[str, Tensor] = {}
-        self._randomness = Randomness(seed, facets, recipe.steps)
+        self.randomness = Randomness(seed, facets, recipe.steps)
         self._at_once: int | None = None  # images in a pass, once they are counted
         self.acceleration = self._possible(acceleration or Acceleration())
         self._passes: dict[tuple[int, tuple[str, ...]], Pass] = {}  # by the batch's size and layers
@@ -151,7 +152,7 @@ class ActivationMaximizer(nn.Module):
         with torch.no_grad():
             return self._decoded(self.canvas, ALL).detach()
 
-    def _gradient(self, index: int, moment: _Present) -> Tensor:
+    def _gradient(self, index: int, moment: Present) -> Tensor:
         """Return a batch's gradient with respect to its parameters, as the step follows it."""
         canvas = self.canvas.detach()[moment.rows].requires_grad_(True)
         image = self._decoded(canvas, moment.rows)
@@ -160,7 +161,7 @@ class ActivationMaximizer(nn.Module):
         for number in moment.acting("gradient"):
             before = gradient
             gradient = self._each(moment, number, gradient, lambda part, some, now: part.gradient(some, now))
-            _check_shape(moment, number, "gradient", before, gradient)
+            check_shape(moment, number, "gradient", before, gradient)
         if image is canvas:  # pixels: the mean is over those in view
             gradient = normalize(gradient) if moment.octave.normalize else gradient
             return spread(gradient, image, moment.offsets)
@@ -168,7 +169,7 @@ class ActivationMaximizer(nn.Module):
         (gradient,) = torch.autograd.grad(image, canvas, gradient)
         return normalize(gradient) if moment.octave.normalize else gradient
 
-    def _pixel_gradient(self, pixels: Tensor, index: int, moment: _Present) -> Tensor:
+    def _pixel_gradient(self, pixels: Tensor, index: int, moment: Present) -> Tensor:
         shown = pixels
         for number in moment.acting("transform"):
             shown = self._each(moment, number, shown, lambda part, some, now: part.transform(some, now))
@@ -189,7 +190,7 @@ class ActivationMaximizer(nn.Module):
         values = values[:count]
         self.curves[moment.step, moment.rows] = watched[:count].detach()
         for number in moment.acting("penalty"):
-            values = values - self._each(moment, number, pixels, lambda part, some, now: penalty(part, some, now))
+            values = values - self._each(moment, number, pixels, lambda part, some, now: penalty_of(part, some, now))
         if not values.requires_grad:
             raise MfvError(
                 f"{self.model.name} lets no gradient through from layer {', '.join(self.parts.layers(index))} to its "
@@ -198,7 +199,7 @@ class ActivationMaximizer(nn.Module):
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
 
     @torch.no_grad()
-    def _project(self, moment: _Present) -> None:
+    def _project(self, moment: Present) -> None:
         projecting = moment.acting("project")
         if self.recipe.parameterization.bounded and not projecting:
             return
@@ -209,7 +210,7 @@ class ActivationMaximizer(nn.Module):
         for number in projecting:
             before = window
             window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
-            _check_shape(moment, number, "project", before, window)
+            check_shape(moment, number, "project", before, window)
         if image is canvas and window.shape == canvas.shape:  # pixels, all of them in view
             torch.clamp(window, 0, 1, out=canvas)
             return
@@ -261,7 +262,7 @@ class ActivationMaximizer(nn.Module):
         )  # fmt: skip
 
     def _each(
-        self, moment: _Present, number: int, images: Tensor, apply: Callable[[Regularizer, Tensor, _Present], Tensor]
+        self, moment: Present, number: int, images: Tensor, apply: Callable[[Regularizer, Tensor, Present], Tensor]
     ) -> Tensor:
         """Return what a regularizer makes of the moment's images, where it is bound to units each one's own."""
         return self.parts.each(
@@ -300,97 +301,16 @@ class ActivationMaximizer(nn.Module):
             self._at_once = given
         return even_slices(len(self.facets), self._at_once)
 
-    def _moment(self, index: int, iteration: int, step: int, rows: slice = ALL) -> _Present:
+    def _moment(self, index: int, iteration: int, step: int, rows: slice = ALL) -> Present:
         octave = self.recipe.octaves[index]
         size = (self.input_size, self.input_size)
         room = octave.canvas_size(self.input_size) - self.input_size
         if room:
-            draws = self._randomness.normal("jitter", 2, step, self.canvas.device)[rows]
+            draws = self.randomness.normal("jitter", 2, step, self.canvas.device)[rows]
             offsets = window_offsets(draws, (room, room), octave.jitter)
         else:
             offsets = torch.zeros(len(self.facets[rows]), 2, dtype=torch.long, device=self.canvas.device)
-        return _Present(self, index, iteration, step, size, offsets, rows)
-
-
-@dataclass(frozen=True)
-class _Present:
-    """The present step, as regularizers see it (`mfv.regularizers.Moment`)."""
-
-    maximizer: ActivationMaximizer
-    index: int  # of the octave
-    iteration: int
-    step: int
-    size: tuple[int, int]
-    offsets: Tensor
-    rows: slice  # of the batch, among all images
-    twin: int = 0  # how many regularizers of its class stand before the one that looks
-
-    def seen_by(self, number: int) -> _Present:
-        """Return the moment as one of the octave's regularizers sees it, its numbers and its memory its own."""
-        before, kind = self.octave.regularizers[:number], type(self.octave.regularizers[number])
-        return replace(self, twin=sum(type(each) is kind for each in before))
-
-    def of(self, rows: slice) -> _Present:
-        """Return the same moment for some of its images."""
-        if rows == self.rows:
-            return self
-        first = self.rows.start or 0
-        return replace(self, rows=rows, offsets=self.offsets[rows.start - first : rows.stop - first])
-
-    @property
-    def octave(self) -> Octave:
-        return self.maximizer.recipe.octaves[self.index]
-
-    def acting(self, method: str) -> list[int]:
-        """Return which of the octave's regularizers do anything in one of their four methods."""
-        kinds = [type(regularizer) for regularizer in self.octave.regularizers]
-        return [
-            number for number, kind in enumerate(kinds) if getattr(kind, method) is not getattr(Regularizer, method)
-        ]
-
-    @property
-    def iterations(self) -> int:
-        return self.octave.iterations
-
-    @property
-    def mean_color(self) -> Tensor:
-        return self.maximizer.model.mean
-
-    @property
-    def facets(self) -> Tensor:
-        return self.maximizer.facets[self.rows]
-
-    @property
-    def numbers(self) -> Tensor:
-        return self.maximizer.numbers[self.rows]
-
-    def uniform(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.uniform(self._own(key), count, self.step, self.offsets.device)[self.rows]
-
-    def normal(self, key: str, count: int) -> Tensor:
-        return self.maximizer._randomness.normal(self._own(key), count, self.step, self.offsets.device)[self.rows]
-
-    def seeds(self, key: str) -> list[int]:
-        return self.maximizer._randomness.seeds(self._own(key), self.step)[self.rows]
-
-    def recall(self, key: str, channels: int) -> Tensor:
-        return cut(self._memory(key, channels), self.offsets, self.size)
-
-    def remember(self, key: str, memory: Tensor) -> None:
-        kept = self._memory(key, memory.shape[1])
-        if memory.data_ptr() != kept.data_ptr():  # else it was changed in place
-            kept.copy_(paste(kept, memory, self.offsets))
-
-    def _own(self, key: str) -> str:
-        return f"{key}#{self.twin}" if self.twin else key
-
-    def _memory(self, key: str, channels: int) -> Tensor:
-        key = self._own(key)
-        if key not in self.maximizer.memory:
-            side = self.octave.canvas_size(self.maximizer.input_size)
-            count = len(self.maximizer.facets)
-            self.maximizer.memory[key] = self.maximizer.canvas.new_zeros(count, channels, side, side)
-        return self.maximizer.memory[key][self.rows]
+        return Present(self, index, iteration, step, size, offsets, rows)
 
 
 def normalize(gradient: Tensor) -> Tensor:
@@ -404,22 +324,6 @@ def normalize(gradient: Tensor) -> Tensor:
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """Return the parts as one tensor, a single one as it is."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
-def _check_shape(moment: _Present, number: int, method: str, given: Tensor, result: Tensor) -> None:
-    """Raise `MfvError` where a regularizer's method returns another shape than it was given."""
-    if result.shape != given.shape:
-        name = type(moment.octave.regularizers[number]).__name__
-        raise MfvError(
-            f"{name}.{method} returns {tuple(result.shape)} for {tuple(given.shape)}: it is to keep the shape "
-            "(`transform` alone may change it)"
-        )
-
-
-def penalty(regularizer: Regularizer, pixels: Tensor, moment: _Present) -> Tensor:
-    """Return what a regularizer subtracts from each image's objective (n,)."""
-    value = regularizer.penalty(pixels, moment)
-    return value if isinstance(value, Tensor) else pixels.new_full((len(pixels),), value)
 
 
 def resized(images: Tensor, size: int) -> Tensor:
