@@ -25,7 +25,7 @@ from mfv.errors import MfvError, check_count, nearest_names
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Experiment, Machine, directories
 from mfv.interruption import Interrupted
-from mfv.jobs import UnitsJob
+from mfv.jobs import UnitsJob, is_done
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.models.target import TargetModel
 from mfv.models.units import resolve_units, unit_count
@@ -37,7 +37,7 @@ from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
-from mfv.structures import Unit
+from mfv.structures import FacetSet, Unit
 from mfv.writing import writing
 
 
@@ -179,7 +179,8 @@ def visualize_units(
     Raises:
         MfvError: something that was given does not fit, or the directory holds another call's results; or
             nothing became of some of the units: it lists them, and what became of the others is in the directory.
-        KeyboardInterrupt: the user's; with a `directory` the finished units are there, and the same call goes on.
+        Interrupted: a KeyboardInterrupt while some units were finished or had images: its `partial` is a list of these,
+            in the order of the units. With a `directory` the same call goes on behind them.
 
     Example:
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
@@ -192,7 +193,20 @@ def visualize_units(
     asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
     with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
         distributed.first(lambda: claim(run, experiment))
-        return [Facets.of(found) for found in UnitsJob(experiment, run, stores).run(asked)]
+        job = UnitsJob(experiment, run, stores)
+        try:
+            return [Facets.of(found) for found in job.run(asked)]
+        except KeyboardInterrupt as stop:
+            raise _with_finished(stop, job, [unit for some in asked.values() for unit in some]) from None
+
+
+def _with_finished(stop: KeyboardInterrupt, job: UnitsJob, units: Sequence[Unit]) -> KeyboardInterrupt:
+    """Return an interrupt that has the finished units too; the same where there is nothing to have."""
+    begun, words = (stop.partial, str(stop)) if isinstance(stop, Interrupted) else ([], "")
+    known = {found.unit: Facets.of(found, words) for found in begun}
+    known |= {unit: Facets.of(FacetSet.load(job.place(unit))) for unit in units if is_done(job.place(unit))}
+    step, steps = (stop.step, stop.steps) if isinstance(stop, Interrupted) else (0, job.experiment.recipe.steps)
+    return Interrupted([known[unit] for unit in units if unit in known], step, steps) if known else stop
 
 
 def _with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def job(config: DictConfig) -> None:
         logging.disable(logging.ERROR)  # the first process speaks; of what ends this one alone, this one
     context = HydraConfig.get()
     directory = Path(context.runtime.output_dir)
-    overrides = list(context.overrides.task)
+    overrides = [word for word in context.overrides.task if not word.startswith("launch=")]  # alone there is no sweep
     sweep = context.mode == RunMode.MULTIRUN
     if distributed.rank() == 0 and not sweep:
         distributed.meet()  # for this the others wait in `main`
@@ -102,7 +102,7 @@ def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:
     logger.critical("error: %s", message)
     if job_of_sweep is None:
         sys.exit(1)
-    note_failure(job_of_sweep, command, message)
+    note_failure(job_of_sweep, f"{command} {shlex.quote(f'hydra.run.dir={job_of_sweep}')}", message)
 
 
 def with_quiet(arguments: Sequence[str]) -> list[str]:

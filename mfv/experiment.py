@@ -173,8 +173,8 @@ class Experiment:
             steps = plan.part.recipe.steps
             try:
                 (rendering,) = self.render(layer, [plan], run_directory)
-            except RenderingStopped as stop:
-                raise Interrupted(_with_images(layer, plan, stop.renderings[0]), stop.step, steps) from None
+            except Interrupted as stop:
+                raise Interrupted(stop.partial[0], stop.step, steps) from None
             try:
                 return self.judge(layer, plan, rendering)
             except KeyboardInterrupt:
@@ -256,20 +256,30 @@ class Experiment:
         return Plan(found, starts, part, windows, directory, timer)
 
     def render(self, layer: Layer, plans: Sequence[Plan], directory: Path) -> list[Rendering]:
-        """Render all facets of the planned units together, unless that was done in the directory before."""
+        """Render all facets of the planned units together, unless that was done in the directory before.
+
+        Raises:
+            Interrupted: the user stopped it; of each unit it has the facets with the images so far.
+
+        """
         result_file, machine = directory / "render.safetensors", self.machine
         if distributed.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
             return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
         timer = Timer(shown=machine.progress)
-        with timer("render", has_bar=True):
-            renderings = render_units(
-                self.model, [plan.part for plan in plans], [plan.starts for plan in plans],
-                seed=self.seed, input_size=layer.view.size, directory=directory,
-                accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
-                loggers=self.loggers, snapshot_every=self.snapshot_every, checkpoint_every=self.checkpoint_every,
-                progress=machine.progress, acceleration=machine.acceleration,
-            )  # fmt: skip
+        try:
+            with timer("render", has_bar=True):
+                renderings = render_units(
+                    self.model, [plan.part for plan in plans], [plan.starts for plan in plans],
+                    seed=self.seed, input_size=layer.view.size, directory=directory,
+                    accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
+                    loggers=self.loggers, snapshot_every=self.snapshot_every, checkpoint_every=self.checkpoint_every,
+                    progress=machine.progress, acceleration=machine.acceleration, shown=layer.view.seen,
+                )  # fmt: skip
+        except RenderingStopped as stop:
+            pairs = zip(plans, stop.renderings, strict=True)
+            so_far = [_with_images(layer, plan, rendering) for plan, rendering in pairs]
+            raise Interrupted(so_far, stop.step, stop.steps) from None
         every = sum(len(plan.starts) for plan in plans)
         for plan in plans:
             plan.timer.seconds["render"] = timer.seconds["render"] * len(plan.starts) / every

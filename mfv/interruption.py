@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,15 +28,16 @@ class Interrupted(KeyboardInterrupt):
     A notebook shows the message alone. `sys.last_value` is the error there, so that the images can be had afterwards.
 
     Args:
-        partial: the facets, with the images as they were.
-        step: how many steps were made.
+        partial: the facets, with the images as they were; of several units a list, the finished ones among them.
+        step: how many steps were made, of the units in hand.
         steps: how many there are.
 
     """
 
-    def __init__(self, partial: FacetSet, step: int, steps: int):
+    def __init__(self, partial: FacetSet | Sequence[FacetSet], step: int, steps: int):
         super().__init__(f"stopped at step {step} of {steps}")
-        self.partial, self.step, self.steps = partial, step, steps
+        self.partial: Any = partial
+        self.step, self.steps = step, steps
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows in place of a traceback."""

@@ -137,7 +137,10 @@ def stores(folder: Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         raise MfvError(f"there is no folder {folder}; name that of the stores (store.root of your runs)")
-    return sorted(path.parent for path in folder.glob("*/manifest.json"))
+    found = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not found:
+        raise MfvError(f"there is no activation store in {folder}: name the folder of them (store.root of your runs)")
+    return found
 
 
 def megabytes(folder: Path) -> float:

@@ -41,7 +41,14 @@ def check_launcher(arguments: Sequence[str]) -> None:
 
 
 def note_failure(directory: Path, command: str, message: str) -> None:
-    """Leave in a job's directory that it failed, for the end of the sweep, which may be in another process."""
+    """Leave in a job's directory that it failed, for the end of the sweep, which may be in another process.
+
+    Args:
+        directory: the job's own.
+        command: what makes this job alone, in the same directory.
+        message: why it failed.
+
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / NOTE).write_text(f"{command}\n    {message}\n", encoding="utf-8")
 

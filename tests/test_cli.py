@@ -214,6 +214,8 @@ def test_a_failing_job_does_not_stop_the_sweep(tmp_path: Path) -> None:
     assert "1 of the sweep's jobs failed" in output
     assert "99999" in output
     assert "Traceback" not in output
+    (command,) = [line.split() for line in output.splitlines() if line.startswith("  python run.py")]
+    assert f"hydra.run.dir={tmp_path}/sweep/1" in command  # this job alone, in its place
 
 
 def test_a_mistake_is_answered(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from commands import SCRIPT, Command
 from test_experiment import Small, fingerprint
 
 import mfv
+import mfv.waves
 from mfv.activations.collector import Collector
 from mfv.api import fast_recipe
 from mfv.interruption import Interrupted, interruptible
@@ -97,6 +98,37 @@ def test_without_a_directory_the_images_so_far_are_those_of_the_error() -> None:
         visualize(network)
     assert torch.equal(caught.value.partial.images, visualize(network).images)  # it was the last step
     assert fingerprint(network) == before
+
+
+def test_of_many_units_the_finished_ones_and_those_in_hand_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mfv.waves, "ON_CPU", 1)  # each unit is a wave of its own
+
+    def several(directory: Path | None = None) -> list[mfv.Facets]:
+        return mfv.visualize_units(
+            Small().eval(), "two", [4, 1, 2], IMAGES, facets=2, input_size=32, recipe=fast_recipe(STEPS),
+            accelerator="cpu", directory=directory, progress=False,
+        )  # fmt: skip
+
+    with interrupt_in(FacetRenderer, "training_step", STEPS + 5), pytest.raises(Interrupted) as caught:
+        several(tmp_path)
+    assert str(caught.value) == "stopped at step 5 of 12"
+    finished, begun = caught.value.partial  # of the third there is nothing yet
+    whole = several()
+    assert [found.unit.index for found in whole] == [4, 1, 2]
+    assert finished.unit.index == 4
+    assert finished.stopped == ""
+    assert torch.equal(finished.images, whole[0].images)
+    assert begun.unit.index == 1
+    assert begun.stopped == "stopped at step 5 of 12"
+    assert begun.images.shape == whole[1].images.shape
+    assert not torch.equal(begun.images, whole[1].images)
+    again = several(tmp_path)
+    assert all(torch.equal(one.images, other.images) for one, other in zip(again, whole, strict=True))
+    with interrupt_in(Collector, "predict_step", 1), pytest.raises(KeyboardInterrupt) as caught:
+        several()
+    assert not isinstance(caught.value, Interrupted)  # there is nothing to have
 
 
 def test_who_insists_is_obeyed_at_once(tmp_path: Path) -> None:

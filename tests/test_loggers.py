@@ -20,7 +20,9 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from mfv import pipeline
 from mfv.errors import MfvError
+from mfv.presets import composed
 from mfv.reports import loggers, wandb_run
 from mfv.reports.index import read_entry, write_strip
 from mfv.structures import Facet, FacetSet, Unit
@@ -382,6 +384,21 @@ def test_a_finished_rendering_is_logged_as_a_run_logs_it(nobody, facet_set, tmp_
     curve = {line["trainer/global_step"]: line["activation/facet_01"] for line in history if "activation" in str(line)}
     assert curve == {0: 1.0, 1: 3.0, 2: 5.0}
     assert [line["trainer/global_step"] for line in history if "visualization" in line] == [1]
+
+
+def test_of_a_unit_that_sees_a_part_the_loggers_get_that_part_as_it_grows(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = ["layer=features.4", "unit=3", "facets=2", "render.iterations=3", "snapshot_every=2", "evaluation=none"]
+    settings += ["data.photos=[coffee,cat]", "data.scales=[0.8]", "logger=tensorboard", f"store.root={tmp_path}/store"]
+    (found,) = pipeline.run(composed([*settings, "machine.progress=false"]), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    pictures = events.Images("visualization/facet_01")
+    assert [(picture.step, picture.width, picture.height) for picture in pictures] == [
+        (step, *found.images.shape[-2:]) for step in (1, 2)
+    ]
 
 
 def test_key_that_wandb_refuses_is_explained(nobody, monkeypatch, tmp_path):

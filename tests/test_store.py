@@ -180,6 +180,11 @@ def test_stores_are_listed_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixt
     store_command.main(["prune", str(tmp_path), "--days", "0", "--yes"])
     assert not (tmp_path / "one").exists()
     assert store_command.main(["list", str(tmp_path / "none")]) == 1
+    (tmp_path / "empty").mkdir()
+    capsys.readouterr()
+    for word in ("list", "verify", "prune"):  # a wrong folder is not one without faults
+        assert store_command.main([word, str(tmp_path / "empty")]) == 1
+        assert f"there is no activation store in {tmp_path}/empty" in capsys.readouterr().err
 
 
 def test_top_images_are_those_of_a_sort(tmp_path: Path) -> None:

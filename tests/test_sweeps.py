@@ -28,6 +28,7 @@ def test_a_sweep_is_the_same_wherever_its_jobs_run(launch: str, tmp_path: Path) 
         assert done.returncode == 1, output
         assert "1 of the sweep's jobs failed" in output, output
         assert "unit=99999" in output
+        assert f"launch={launch}" not in output.partition("jobs failed")[2]  # what makes a job alone launches nothing
         for job, left in (("0", True), ("1", False), ("2", True)):
             assert (tmp_path / "sweep" / job / "gallery.html").exists() == left, output
     assert len(list((tmp_path / "store").glob("*/manifest.json"))) == 2  # the layer's, and the codes'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class FacetRenderer(LightningModule):
         input_size: the side of what the network is shown.
         snapshot_every: keep and log the images each this many steps; 0 for never.
         acceleration: what may make the network's passes faster.
+        shown: the part of images (k, 3, h, w) that the loggers get; by default all of them.
 
     Attributes:
         wish: of the user, to stop after the step in hand.
@@ -55,6 +56,7 @@ class FacetRenderer(LightningModule):
         input_size: int | None = None,
         snapshot_every: int = 50,
         acceleration: Acceleration | None = None,
+        shown: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -63,7 +65,7 @@ class FacetRenderer(LightningModule):
         self._given = (model,)  # not as a module of ours: Lightning would move it, and it is the user's
         self.starts, self.result = starts, Path(result)
         self.seed, self.input_size, self.snapshot_every = seed, input_size, snapshot_every
-        self.acceleration = acceleration
+        self.acceleration, self.shown = acceleration, shown
         self.maximizer: ActivationMaximizer | None = None
         self.snapshots: dict[int, Tensor] = {}
         self.steps_done = 0
@@ -195,7 +197,7 @@ class FacetRenderer(LightningModule):
             for logger in loggers:
                 logger.log_metrics(metrics, step)
         captions = [f"facet {k}" for k in range(len(images))]
-        log_images(loggers, images, captions, self.steps_done - 1)
+        log_images(loggers, images if self.shown is None else self.shown(images), captions, self.steps_done - 1)
 
 
 def _check_numbers(images: Tensor, curves: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def render_units(
     checkpoint_every: int = 50,
     progress: bool = True,
     acceleration: Acceleration | None = None,
+    shown: Callable[[Tensor], Tensor] | None = None,
 ) -> list[Rendering]:
     """Render all facets of units by activation maximization, all in one batch per process.
 
@@ -89,6 +90,7 @@ def render_units(
         checkpoint_every: steps between checkpoints.
         progress: whether to show a bar.
         acceleration: what may make the network's passes faster; by default nothing.
+        shown: the part of images (k, 3, h, w) that the loggers get (`View.seen`); by default all of them.
 
     Returns:
         What became of each unit's facets, in their order.
@@ -104,7 +106,7 @@ def render_units(
                 model, parts, starts, seed=seed, input_size=input_size, directory=temporary,
                 accelerator=accelerator, devices=devices, num_nodes=num_nodes, loggers=loggers,
                 snapshot_every=snapshot_every, checkpoint_every=checkpoint_every, progress=progress,
-                acceleration=acceleration,
+                acceleration=acceleration, shown=shown,
             )  # fmt: skip
     check_intervals(snapshot_every, checkpoint_every)
     directory = Path(directory)
@@ -120,6 +122,7 @@ def render_units(
         input_size=input_size,
         snapshot_every=snapshot_every,
         acceleration=acceleration,
+        shown=shown,
     )
     alone = strategy(devices, num_nodes) == "auto"  # of several processes' images the last checkpoint has those so far
     callbacks: list[Callback] = [RenderCheckpoint(checkpoint, checkpoint_every)]
