@@ -41,7 +41,7 @@ from mfv.rendering.maximizer import resized
 from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
 from mfv.rendering.rendering import Rendering, RenderingStopped
-from mfv.rendering.stage import bound_part, render_units
+from mfv.rendering.stage import RESULT, bound_part, finished, render_units
 from mfv.rendering.subject import UnitSubject
 from mfv.structures import FacetSet, Unit
 from mfv.timer import Timer
@@ -259,13 +259,14 @@ class Experiment:
         """Render all facets of the planned units together, unless that was done in the directory before.
 
         Raises:
+            NotFinite: images are no numbers.
             Interrupted: the user stopped it; of each unit it has the facets with the images so far.
 
         """
-        result_file, machine = directory / "render.safetensors", self.machine
+        result_file, machine = directory / RESULT, self.machine
         if distributed.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
-            return Rendering.load(result_file).split([len(plan.starts) for plan in plans])
+            return finished(directory, [len(plan.starts) for plan in plans])
         timer = Timer(shown=machine.progress)
         try:
             with timer("render", has_bar=True):

@@ -7,12 +7,14 @@ import logging
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from logging.handlers import QueueHandler
-from types import TracebackType
+from types import FunctionType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +23,8 @@ from torch import Tensor
 from mfv import fork_server
 
 T = TypeVar("T")
+
+UNSENT = (pickle.PicklingError, AttributeError, TypeError)  # what cannot go from one process to another
 
 logger = logging.getLogger("mfv")
 
@@ -67,11 +71,12 @@ class Helpers:
             return here
         try:
             sent = _packed((function, given))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:  # a method from a notebook's cell, say
+        except UNSENT as error:  # a method from a notebook's cell, say
             logger.debug("%s is done here: %s", function.__name__, error)
             return here
         try:
-            pending = self._started().submit(_work, sent)
+            with _no_program():
+                pending = self._started().submit(_work, sent)
         except BrokenProcessPool:
             return here
         except KeyboardInterrupt:  # while it was waited for a copy, which would find nobody here
@@ -80,11 +85,15 @@ class Helpers:
 
         def result() -> T:
             try:
-                value, records = pickle.loads(pending.result())
+                answer = pickle.loads(pending.result())
             except BrokenProcessPool:
                 logger.warning("a process that helped has ended, usually for want of memory: its work is done here")
                 self.count = 0
                 return here()
+            if answer is None:
+                logger.debug("%s is done here: it cannot go there, or its result not come back", function.__name__)
+                return here()
+            value, records = answer
             for record in records:
                 logger.handle(record)
             return value
@@ -108,9 +117,11 @@ class _Records(QueueHandler):
 
 
 class _Pickler(pickle.Pickler):
-    """Writes of a tensor what it shows, not all that it is a view of."""
+    """Writes of a tensor what it shows, not all that it is a view of; of what another process cannot find, nothing."""
 
     def reducer_override(self, each: object) -> Any:
+        if isinstance(each, type | FunctionType) and each.__module__ == "__main__":  # a notebook's cell, or a script
+            raise pickle.PicklingError(f"{each.__qualname__} stands in no module")
         if type(each) is Tensor and each.device.type == "cpu" and each.dtype != torch.bfloat16:
             return torch.from_numpy, (each.detach().contiguous().numpy(),)
         return NotImplemented
@@ -130,12 +141,29 @@ def _get_ready(surroundings: fork_server.Surroundings, level: int) -> None:
 
 
 def _work(sent: bytes) -> bytes:
-    """Do some work in a helper; return its result with what was logged meanwhile."""
-    function, given = pickle.loads(sent)
+    """Do some work in a helper; return its result with what was logged meanwhile, packed; None if it cannot be sent."""
+    try:
+        function, given = pickle.loads(sent)
+    except (*UNSENT, ImportError):
+        return _packed(None)
     records: list[logging.LogRecord] = []
     handler = _Records(records)  # type: ignore[arg-type]
     logger.addHandler(handler)
     try:
-        return _packed((function(*given), records))
+        value = function(*given)
     finally:
         logger.removeHandler(handler)
+    try:
+        return _packed((value, records))
+    except UNSENT:
+        return _packed(None)
+
+
+@contextmanager
+def _no_program() -> Iterator[None]:
+    """Start processes that do not run this one's program again, as they would to know what stands in it."""
+    program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program

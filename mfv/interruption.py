@@ -82,9 +82,9 @@ def interruptible(step_by_step: bool = False) -> Iterator[Wish]:
             raise KeyboardInterrupt from None
         raise
     except Exception:
-        if wish.asked:  # a loader's process, say, that ended at the same interrupt
+        if wish.asked and not step_by_step:  # a loader's process, say, that ended at the same interrupt
             raise KeyboardInterrupt from None
-        raise
+        raise  # of steps: of the last one, or while its checkpoint was written
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)

@@ -85,7 +85,7 @@ class Machine:
 
     @property
     def device(self) -> torch.device:
-        """Where what is not rendered or collected is computed."""
+        """Where the second network judges; what else is not rendered or collected is computed where the network is."""
         import torch
 
         known = torch.accelerator.current_accelerator() if self.accelerator != "cpu" else None

@@ -72,12 +72,12 @@ class _Launcher(_MultiProcessingLauncher):
         return True
 
 
-def strategy(devices: int | str, num_nodes: int) -> ShardedStrategy | str:
+def strategy(devices: int | str, num_nodes: int, accelerator: str = "auto") -> ShardedStrategy | str:
     """Return Lightning's strategy for so many processes: "auto" for a single one.
 
     It starts the others itself, unless torchrun or SLURM did.
     """
-    by_itself = devices == "auto" and torch.cuda.device_count() > 1
+    by_itself = devices == "auto" and accelerator != "cpu" and torch.cuda.device_count() > 1
     if not (by_itself or fork_server.asks_for_several(devices, num_nodes)):
         return "auto"
     if distributed.count() > 1:
@@ -105,7 +105,7 @@ def stage_trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy=strategy(devices, num_nodes),
+            strategy=strategy(devices, num_nodes, accelerator),
             use_distributed_sampler=False,
             callbacks=list(callbacks),
             default_root_dir=directory,

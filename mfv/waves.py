@@ -6,8 +6,8 @@ import json
 import logging
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -16,6 +16,7 @@ from mfv import distributed
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan, Result
 from mfv.helpers import Helpers
+from mfv.rendering.rendering import NotFinite, check_numbers
 from mfv.structures import Unit, write_json
 
 WAVES = "waves"  # the folder of what is being rendered
@@ -50,7 +51,8 @@ def run_units(
 
     The facets of consecutive units form a wave: they are rendered in one go, in full batches, those of units with as
     many facets side by side (`mfv.rendering.parts.joined_parts`). What a facet becomes does not depend on the others.
-    A wave that was begun is finished first, as it was begun, whatever the number of processes now. Processes that were
+    A wave that was begun is finished first, as it was begun, whatever the number of processes and the units asked for
+    now; where one of its units cannot be planned any more, the others are rendered anew. Processes that were
     started together take the units in turn, to find their facets and to judge and finish them, and each gives what
     became of all.
 
@@ -71,14 +73,29 @@ def run_units(
         lambda unit: _light_plan(experiment.begin_to_discover(layer, unit, place(unit), helpers))
     )
 
-    def left(some: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in some if not is_done(place(unit))]
+    asked, failed = {unit.index for unit in units}, set()
 
-    for folder, listed in distributed.first(lambda: [(each, _listed(each, units)) for each in sorted(waves.glob("*"))]):
+    def left(some: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in some if unit.index not in failed and not is_done(place(unit))]
+
+    def planned(some: Sequence[Unit]) -> list[Plan | Failure]:
+        return _shared_out(some, lambda unit: _or_failure(unit, lambda: plan_of(unit)), experiment.shared)
+
+    for folder in distributed.first(lambda: sorted(waves.glob("*"))):
+        listed = distributed.first(partial(_listed, folder, units))
         wanted = distributed.first(partial(left, listed))
         if wanted:
-            plans = [plan for some in _rounds(listed) for plan in _shared_out(some, plan_of, experiment.shared)]
-            yield from _wave(experiment, layer, plans, wanted, folder, finish, helpers)
+            begun = [each for some in _rounds(listed) for each in planned(some)]
+            plans = [each for each in begun if isinstance(each, Plan)]
+            done: Iterable[tuple[Unit, T | Failure]] = [
+                (each.unit, each) for each in begun if isinstance(each, Failure)
+            ]
+            if not done:  # else it cannot go on: its other units are rendered anew
+                done = _wave(experiment, layer, plans, wanted, folder, finish, helpers)
+            for unit, each in done:
+                failed |= {unit.index} if isinstance(each, Failure) else set()
+                if unit.index in asked:
+                    yield each
         distributed.first(partial(shutil.rmtree, folder))
     waiting = distributed.first(lambda: left(units))
     most = images_of_a_wave(experiment)
@@ -89,7 +106,7 @@ def run_units(
                 logger.info("%s", unit)
             plan_of.begin(waiting[distributed.rank() :: distributed.count()][: 1 + helpers.count])
             some, waiting = waiting[: distributed.count()], waiting[distributed.count() :]
-            for found in _shared_out(some, partial(_or_failure, plan_of), experiment.shared):
+            for found in planned(some):
                 if isinstance(found, Failure):
                     yield found
                 else:
@@ -98,7 +115,8 @@ def run_units(
             plans.sort(key=lambda plan: len(plan.starts))  # neighbours with as many facets are one part of a step
             folder = waves / f"{plans[0].found.unit.index:06d}"
             distributed.first(partial(_begin, folder, plans))
-            yield from _wave(experiment, layer, plans, units, folder, finish, helpers)
+            for _, each in _wave(experiment, layer, plans, units, folder, finish, helpers):
+                yield each
             distributed.first(partial(shutil.rmtree, folder))
 
 
@@ -128,13 +146,14 @@ def images_of_a_wave(experiment: Experiment) -> int:
 def _listed(folder: Path, units: Sequence[Unit]) -> list[Unit]:
     """Return the units of a wave that was begun; none where it was broken off before they were written down.
 
-    Nor where units are among them that are not asked for now.
+    Units that are not asked for now may be among them.
     """
     known = {unit.index: unit for unit in units}
     try:
-        return [known[index] for index in json.loads((folder / LISTED).read_text(encoding="utf-8"))]
-    except (OSError, ValueError, KeyError):
+        listed = json.loads((folder / LISTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return []
+    return [known.get(index) or replace(units[0], index=index, label=None) for index in listed]
 
 
 def _begin(folder: Path, plans: Sequence[Plan]) -> None:
@@ -159,9 +178,9 @@ def _raise(error: MfvError) -> NoReturn:
     raise error
 
 
-def _or_failure(work: Callable[[Unit], T], unit: Unit) -> T | Failure:
+def _or_failure(unit: Unit, work: Callable[[], T]) -> T | Failure:
     try:
-        return work(unit)
+        return work()
     except MfvError as error:
         return Failure(unit, str(error))
 
@@ -174,21 +193,36 @@ def _wave(
     folder: Path,
     finish: Callable[[Result], Callable[[], T]],
     helpers: Helpers,
-) -> Iterator[T]:
-    """Render a wave, and finish those units that are wanted."""
+) -> Iterator[tuple[Unit, T | Failure]]:
+    """Render a wave, finish those units that are wanted, and give what became of each of these."""
     count = sum(len(plan.starts) for plan in plans)
     logger.info("%d images of %d units", count, len(plans))
-    renderings = experiment.render(layer, plans, folder)
-    rendered = [pair for pair in zip(plans, renderings, strict=True) if pair[0].found.unit in wanted]
-    finished: _Ahead[int, T] = _Ahead(lambda number: finish(experiment.judge(layer, *rendered[number])))
+    try:
+        renderings = experiment.render(layer, plans, folder)
+    except NotFinite as error:  # of some units: the others' are whole
+        renderings = error.renderings
+    indices = {unit.index for unit in wanted}
+    rendered = [pair for pair in zip(plans, renderings, strict=True) if pair[0].found.unit.index in indices]
+
+    def begin(number: int) -> Callable[[], T]:
+        plan, rendering = rendered[number]
+        check_numbers([rendering])
+        return finish(experiment.judge(layer, plan, rendering))
+
+    finished: _Ahead[int, T] = _Ahead(begin)
+
+    def became(number: int) -> tuple[Unit, T | Failure]:
+        unit = rendered[number][0].found.unit
+        return unit, _or_failure(unit, lambda: finished(number))
+
     begun: deque[Sequence[int]] = deque()
     for some in _rounds(range(len(rendered))):
         finished.begin(some[distributed.rank() :][:1])
         begun.append(some)
         if len(begun) > helpers.count:
-            yield from _shared_out(begun.popleft(), finished)
+            yield from _shared_out(begun.popleft(), became)
     for some in begun:
-        yield from _shared_out(some, finished)
+        yield from _shared_out(some, became)
 
 
 def _rounds(items: Sequence[S]) -> Iterator[Sequence[S]]:

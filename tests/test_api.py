@@ -275,6 +275,19 @@ def test_a_network_without_gradients_is_named() -> None:
         visualize(network=Closed(), layer="inner.2")
 
 
+def test_a_unit_that_no_gradient_reaches_is_named_though_others_of_the_recipe_have_one() -> None:
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.inner(pixels).detach()
+
+    with pytest.raises(MfvError, match=r"detached lets no gradient through from layer (output|''|) ?to its input"):
+        visualize(network=Detached(), layer="")
+
+
 def test_folders_may_be_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     visualize(directory="~/run", store="~/store")

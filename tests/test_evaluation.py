@@ -254,6 +254,8 @@ def test_what_the_judge_has_seen_it_knows_again(
     looked.clear()
     judge(whole[:3])
     assert not looked  # of the five those seen last
+    for known in judge._known.values():  # and nothing of the batch that it was seen in
+        assert known.codes.untyped_storage().nbytes() == known.codes.nbytes
 
 
 def test_a_class_is_matched_by_synset_then_label_then_number() -> None:
@@ -264,6 +266,7 @@ def test_a_class_is_matched_by_synset_then_label_then_number() -> None:
     assert [matching_class(animals, index, shuffled, (3, 3)) for index in range(3)] == [1, None, 0]
     by_label = labelled(["fox", "cat", "fox"])
     assert [matching_class(animals, index, by_label, (3, 3)) for index in range(3)] == [1, None, None]  # two foxes
+    assert matching_class(labelled(["grocery_store"]), 0, labelled(["Grocery store", "kite"]), (1, 2)) == 0
     twins = labelled(["crane", "crane", "kite"])
     assert matching_class(twins, 1, twins, (3, 3)) == 1
     nameless = labelled()

@@ -3,7 +3,10 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from mfv.machine import Machine
 
 pytestmark = pytest.mark.skipif(fork_server.START_METHOD != "forkserver", reason="processes cannot be copied here")
 LOG = logging.getLogger("mfv")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def doubled(values: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -62,6 +66,38 @@ def test_what_cannot_be_sent_is_done_here() -> None:
     with Helpers(1) as helpers:
         assert helpers.begin(lambda: os.getpid())() == os.getpid()
         assert helpers.begin(partial(doubled, torch.arange(2)))()[1] != os.getpid()
+
+
+SCRIPT = """
+import os, sys
+from mfv.helpers import Helpers
+
+print("begins", flush=True)
+
+class Own:
+    pass
+
+def own():
+    return os.getpid()
+
+with Helpers(1) as helpers:
+    assert helpers.begin(own)() == os.getpid()
+    assert helpers.begin(type, Own())() is Own
+    assert helpers.begin(os.getpid)() != os.getpid()
+    assert helpers.begin(__import__, "made_there")() is sys.modules["made_there"]  # a module cannot come back
+print("done", flush=True)
+"""
+
+
+def test_a_program_of_ones_own_runs_once_and_what_stands_in_it_is_done_there(tmp_path: Path) -> None:
+    (tmp_path / "made_there.py").write_text("")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["begins", "done"], done.stderr
+    assert done.stderr == ""
 
 
 def test_the_work_of_a_helper_that_was_killed_is_done_here(caplog: pytest.LogCaptureFixture) -> None:

@@ -321,6 +321,12 @@ def test_channels_last_maps_come_back_channels_first():
     assert channels_first(torch.zeros(1, 5, 4)).shape == (1, 5, 4)
 
 
+def test_the_layer_in_the_middle_is_the_same_wherever_the_network_is():
+    here = TargetModel(torchvision.models.swin_t(), input_size=64)
+    elsewhere = TargetModel(torchvision.models.swin_t().to("meta"), input_size=64)  # as on a GPU
+    assert elsewhere.anchor_layer == here.anchor_layer
+
+
 def test_transformers_have_a_layer_in_the_middle_that_takes_part():
     model = torchvision_model("vit_b_32", weights="none")
     assert re.match(r"encoder\.layers\.encoder_layer_[5-9]\.", model.anchor_layer)

@@ -1,6 +1,8 @@
 """The prepared copy is the same function with fewer operations, whatever the network's shape."""
 
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -139,6 +141,32 @@ class Peeking(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scale = getattr(self.body[1], "weight", None)
         return self.body(x).mean((2, 3)) * (1 if scale is None else 2)
+
+
+def test_while_a_network_is_looked_at_those_of_other_threads_run_as_ever() -> None:
+    other, errors, stop = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), [], threading.Event()
+    given = torch.rand(3, 4)
+    expected = other(given)
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                assert torch.equal(other(given), expected)
+            except Exception as error:
+                errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        network = torchvision.models.resnet18().eval()
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda _: foldable(network), range(6)))
+    finally:
+        stop.set()
+        thread.join()
+    assert errors == []
+    assert all(len(pairs) == 20 for pairs in found)
+    assert isinstance(nn.Linear(2, 2)(torch.rand(1, 2)), Tensor)  # PyTorch's own call is back
 
 
 def test_a_fold_that_changes_the_function_is_undone() -> None:

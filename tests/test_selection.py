@@ -16,6 +16,11 @@ def test_the_classs_images_are_taken_where_there_are_enough() -> None:
     assert Selection("top", count=2)(ACTIVATIONS, labels, ["bee"], 2).tolist() == [1, 3]
 
 
+def test_a_folder_is_a_class_however_its_blanks_are_written() -> None:
+    labels = ["grocery_store", "Grocery Store", "storefront", "grocery  store"]
+    assert Selection("class")(ACTIVATIONS, labels, ["grocery store", "n03461385"], 2).tolist() == [1, 3, 0]
+
+
 @pytest.mark.parametrize(
     ("labels", "said"),
     [

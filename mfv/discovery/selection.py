@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfv.errors import MfvError, check_count
+from mfv.models.naming import plain
 
 METHODS = ("auto", "class", "top")
 SHARE, LEAST, MOST = 0.15, 150, 1300  # of all images, for `count=None`
@@ -54,8 +55,8 @@ class Selection:
 
         """
         order = np.argsort(-activations, kind="stable")
-        wanted = {name.lower() for name in names}
-        of_class = np.array([label is not None and label.lower() in wanted for label in labels], dtype=bool)
+        wanted = {plain(name) for name in names}
+        of_class = np.array([label is not None and plain(label) in wanted for label in labels], dtype=bool)
         found = int(of_class.sum())
         if self.by == "class" and found < facets:
             raise MfvError(

@@ -49,6 +49,10 @@ class Reading:
     def __getitem__(self, rows: slice) -> Reading:
         return Reading(self.codes[rows], None if self.probabilities is None else self.probabilities[rows])
 
+    def alone(self) -> Reading:
+        """Return the same, which keeps nothing alive of the batch that it is a part of."""
+        return Reading(self.codes.clone(), None if self.probabilities is None else self.probabilities.clone())
+
 
 class Judge:
     """A second network, with its own sizes and pixel statistics.
@@ -77,7 +81,7 @@ class Judge:
         new = {key: row for row, key in enumerate(keys) if key not in found}
         if new:
             readings = [self._look(batch) for batch in framed[list(new.values())].split(BATCH)]
-            singly = [reading[row : row + 1] for reading in readings for row in range(len(reading))]
+            singly = [reading[row : row + 1].alone() for reading in readings for row in range(len(reading))]
             found |= dict(zip(new, singly, strict=True))
         self._known |= found
         for key in list(self._known)[:-REMEMBERED]:

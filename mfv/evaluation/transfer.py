@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mfv.evaluation.judge import Judge, Reading
 from mfv.models.imagenet import CLASSES
+from mfv.models.naming import plain
 from mfv.models.target import TargetModel
 from mfv.models.units import unit_count
 
@@ -17,7 +18,7 @@ from mfv.models.units import unit_count
 def matching_class(subject: TargetModel, index: int, judge: TargetModel, classes: tuple[int, int]) -> int | None:
     """Return the judge's number for a class of the subject; None where it knows none that is surely the same.
 
-    Networks agree on a class by its synset, else by its label (upper and lower case are the same), else,
+    Networks agree on a class by its synset, else by its label (without regard to case, underscores and blanks), else,
     where one of them tells neither and both have the 1,000 classes of ImageNet, by its number.
 
     Args:
@@ -80,6 +81,6 @@ def class_of_unit(subject: TargetModel, layer: str, index: int, judge: Judge) ->
 
 
 def _only(name: str, names: Sequence[str]) -> int | None:
-    wanted = name.casefold()
-    found = [index for index, other in enumerate(names) if other.casefold() == wanted]
+    wanted = plain(name)
+    found = [index for index, other in enumerate(names) if plain(other) == wanted]
     return found[0] if len(found) == 1 else None

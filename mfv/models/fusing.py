@@ -14,6 +14,8 @@ RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
     nn.ReLU6: ("hardtanh", [0.0, 6.0], 6.0),
 }
 
+LARGE = 56 * 56  # positions of a map from which on the order of sums was never seen to depend on the number of images
+
 
 class ConvolutionChain(nn.Sequential):
     """Frozen convolutions with their rectifiers, one behind the other: the same numbers, to the bit, in fewer passes.
@@ -76,6 +78,11 @@ def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
     return ConvolutionChain(*modules, last) if _is_frozen_convolution(modules[0]) else None
 
 
+def is_choosy(module: nn.Module) -> bool:
+    """Say whether the way back through a module sums in an order that may depend on the number of images."""
+    return _is_frozen_convolution(module) and module.groups == 1 and max(module.stride) > 1  # type: ignore
+
+
 def _is_rectifier(module: nn.Module | None) -> bool:
     return type(module) in RECTIFIERS
 
@@ -119,9 +126,28 @@ class _Chain(torch.autograd.Function):
                     gradient = torch.ops.aten.hardtanh_backward(*limits)
                 else:
                     torch.ops.aten.hardtanh_backward.grad_input(*limits, grad_input=gradient)
-            like = torch.empty(shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
-            gradient = torch.ops.aten.convolution_backward(
-                gradient, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
-                list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
-            )[0]  # fmt: skip
+            gradient = _way_back(convolution, gradient, shape)
         return gradient, None
+
+
+def _way_back(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Return the gradient with respect to what a convolution was given, of this shape; each image's is its own.
+
+    Of small maps and with a stride oneDNN chooses, by the number of images, how several threads share the work, and
+    with it the order of its sums. Images go there by twos, then, and a last one beside itself.
+    """
+    if not is_choosy(convolution) or gradient.shape[-2] * gradient.shape[-1] > LARGE or torch.get_num_threads() == 1:
+        return _gradient_of_input(convolution, gradient, shape)
+    if odd := len(gradient) % 2:
+        gradient = torch.cat([gradient, gradient[-1:]]).contiguous(memory_format=torch.channels_last)
+    pair = torch.Size([2, *shape[1:]])
+    found = torch.cat([_gradient_of_input(convolution, two, pair) for two in gradient.split(2)])
+    return found[: len(found) - odd].contiguous(memory_format=torch.channels_last)
+
+
+def _gradient_of_input(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
+    like = torch.empty(shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
+    return torch.ops.aten.convolution_backward(
+        gradient, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
+        list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
+    )[0]  # fmt: skip

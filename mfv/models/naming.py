@@ -82,9 +82,9 @@ class LayerUnits:
                 f"unit={name}: {self.model} has no labels; "
                 "give a number, or the names (++model.labels=names.txt, one a line)"
             )
-        wanted = _plain(name)
-        plain = [_plain(label) for label in self.labels]
-        found = [index for index, label in enumerate(plain) if label == wanted]
+        wanted = plain(name)
+        spelled = [plain(label) for label in self.labels]
+        found = [index for index, label in enumerate(spelled) if label == wanted]
         if wanted in imagenet.HOMONYMS and self.labels == imagenet.labels():
             found = list(imagenet.HOMONYMS[wanted])
         if len(found) == 1:
@@ -93,7 +93,7 @@ class LayerUnits:
             raise MfvError(
                 f"unit={name} names {len(found)} classes of {self.model}: {self._listed(found)}; give a number"
             )
-        shown = self._listed(_near(wanted, plain)[:NEAR])
+        shown = self._listed(_near(wanted, spelled)[:NEAR])
         hint = f"did you mean {shown}?" if shown else "give a number"
         raise MfvError(f"unit={name} is no class of {self.model}; {hint}")
 
@@ -135,5 +135,6 @@ def _near(wanted: str, labels: list[str]) -> list[int]:
     return list(dict.fromkeys(index for kind in kinds for index in kind))
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
+    """Return a class's name as it is compared: without regard to case, underscores and blanks."""
     return " ".join(label.casefold().replace("_", " ").split())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mfv.models.fusing import chained, fits
+from mfv.models.fusing import ConvolutionChain, chained, fits, is_choosy
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.same_padding import SameDepthwise, is_same_depthwise
 from mfv.models.target import TargetModel
@@ -20,6 +22,7 @@ from mfv.models.target import TargetModel
 ROWS = 8  # of a matrix product
 REST = ("drop", "act")  # what timm's batch norm goes on to do
 TOLERANCE = 1e-3  # of the output's spread: what folding may change by rounding
+_TRACING = threading.Lock()
 
 logger = logging.getLogger("mfv")
 
@@ -54,8 +57,10 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
     chain(prepared.network, pairs)
     if (norms or padded or pairs) and not same_function(given, prepared):
         prepared = copy.deepcopy(given)
-    for module in list(prepared.network.modules()):
+    for module in [each for each in prepared.network.modules() if not isinstance(each, ConvolutionChain)]:
         for name, child in module.named_children():
+            if is_choosy(child):
+                setattr(module, name, ConvolutionChain(child))
             if type(child) is nn.Linear:
                 setattr(module, name, SteadyLinear(child))
     return prepared.to(device)
@@ -168,7 +173,8 @@ def _pairs(network: nn.Module, fit: Callable[[nn.Module, nn.Module], bool]) -> l
     """
     modules = dict(network.named_modules())
     try:
-        graph = _Tracer().trace(network)
+        with _TRACING:
+            graph = _Tracer().trace(network)
     except Exception as error:  # control flow that depends on the input, and whatever else a forward may do
         logger.debug("%s cannot be traced (%s): only neighbours in a Sequential are joined", type(network), error)
         found = _in_sequences(modules)
@@ -212,7 +218,27 @@ def _in_sequences(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, ...]]
 
 
 class _Tracer(fx.Tracer):
-    """A tracer that does not look into convolutions and batch norms, timm's own included."""
+    """A tracer that does not look into convolutions and batch norms, timm's own included.
+
+    PyTorch's changes what a call of any of the process's modules does, for as long as it traces. This one leaves those
+    of other threads as they are. Only one may trace at a time (`_TRACING`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Trace a module's call, in the thread that traces."""
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Trace the reading of a module's parameter or buffer, in the thread that traces."""
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)

@@ -273,11 +273,12 @@ class TargetModel(nn.Module):
 
         All where the network cannot be run at this size.
         """
-        pixels = torch.zeros(2, 3, self.input_size, self.input_size)
+        pixels = self.normalize(torch.zeros(2, 3, self.input_size, self.input_size, device=self.mean.device))
+        pixels = pixels.to(next(self.network.parameters(), pixels).device)  # a network on a GPU is here before its mean
         with capture({layer: self.network.get_submodule(layer) for layer in layers}, stop_early=False) as recorder:
             try:
                 with torch.no_grad():
-                    recorder.run(self.network, self.normalize(pixels))
+                    recorder.run(self.network, pixels)
             except Exception:  # whoever needs a pass will say so
                 return list(layers)
             called = recorder.tensors

@@ -191,9 +191,12 @@ class ActivationMaximizer(nn.Module):
         self.curves[moment.step, moment.rows] = watched[:count].detach()
         for number in moment.acting("penalty"):
             values = values - self._each(moment, number, pixels, lambda part, some, now: penalty_of(part, some, now))
-        if not values.requires_grad:
+        aims = self.parts.layers(index, watched=False)
+        if closed := [layer for layer in aims if not activations[layer].requires_grad] or (
+            [] if values.requires_grad else aims
+        ):
             raise MfvError(
-                f"{self.model.name} lets no gradient through from layer {', '.join(self.parts.layers(index))} to its "
+                f"{self.model.name} lets no gradient through from layer {', '.join(closed)} to its "
                 "input: its forward pass detaches it, or runs inside torch.no_grad(), where nothing can be painted"
             )
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another

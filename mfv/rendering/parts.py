@@ -118,9 +118,9 @@ class Parts:
             first = end
         return found
 
-    def layers(self, octave: int) -> list[str]:
-        """Return the layers whose activations an octave's objectives, and what is watched, want."""
-        valued = [objective for part in self.parts for objective in part.valued(octave)]
+    def layers(self, octave: int, watched: bool = True) -> list[str]:
+        """Return the layers whose activations an octave's objectives want; by default those of what is watched too."""
+        valued = [each for part in self.parts for each in part.valued(octave)[: None if watched else 1]]
         return list(dict.fromkeys(layer for objective in valued for layer in objective.layers))
 
     def values(

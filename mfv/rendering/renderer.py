@@ -12,7 +12,6 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mfv.errors import MfvError
 from mfv.interruption import Wish
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
@@ -117,8 +116,6 @@ class FacetRenderer(LightningModule):
         """Bring the images together; the first process writes them, once they are finished."""
         images = self._whole(self.images.result().float().cpu())
         curves = self._whole(self.images.curves.cpu(), dim=1)
-        if not self.wish.asked:
-            _check_numbers(images, curves)
         rendering = Rendering(images, curves, self.snapshots)
         if self.wish.asked:
             self.stopped = rendering
@@ -198,18 +195,6 @@ class FacetRenderer(LightningModule):
                 logger.log_metrics(metrics, step)
         captions = [f"facet {k}" for k in range(len(images))]
         log_images(loggers, images if self.shown is None else self.shown(images), captions, self.steps_done - 1)
-
-
-def _check_numbers(images: Tensor, curves: Tensor) -> None:
-    """Raise `MfvError` for images (k, 3, H, W) that are no numbers, with the first step in which a value was none."""
-    bad = [number for number, image in enumerate(images) if not image.isfinite().all()]
-    if bad:
-        steps = (~curves[:, bad].isfinite()).any(1).nonzero()
-        since = f" since step {int(steps[0])} of {len(curves)}" if len(steps) else ""
-        raise MfvError(
-            f"the images of facets {', '.join(map(str, bad))} are NaN or infinite{since}: the network, an objective or "
-            "a regularizer gives that; look at the parts that you added, or try a smaller step (render.step)"
-        )
 
 
 def _per_image(value: Any, canvas: Tensor) -> bool:

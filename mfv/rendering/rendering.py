@@ -10,6 +10,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mfv.errors import MfvError
+
 
 @dataclass(frozen=True)
 class Rendering:
@@ -54,6 +56,34 @@ class Rendering:
             if name.startswith("snapshot_")
         }
         return cls(tensors["images"], tensors["curves"], dict(sorted(snapshots.items())))
+
+
+class NotFinite(MfvError):
+    """Images that are no numbers; `renderings` holds each unit's, the good ones among them."""
+
+    def __init__(self, message: str, renderings: Sequence[Rendering]):
+        super().__init__(message)
+        self.renderings = list(renderings)
+
+
+def check_numbers(renderings: Sequence[Rendering]) -> None:
+    """Raise `NotFinite` for images that are no numbers, with the first step in which a value was none."""
+    for rendering in renderings:
+        if words := not_numbers(rendering):
+            raise NotFinite(words, renderings)
+
+
+def not_numbers(rendering: Rendering) -> str:
+    """Return what is wrong with images that are no numbers; of others an empty text."""
+    bad = [number for number, image in enumerate(rendering.images) if not image.isfinite().all()]
+    if not bad:
+        return ""
+    steps = (~rendering.curves[:, bad].isfinite()).any(1).nonzero()
+    since = f" since step {int(steps[0])} of {len(rendering.curves)}" if len(steps) else ""
+    return (
+        f"the images of facets {', '.join(map(str, bad))} are NaN or infinite{since}: the network, an objective or "
+        "a regularizer gives that; look at the parts that you added, or try a smaller step (render.step)"
+    )
 
 
 class RenderingStopped(KeyboardInterrupt):

@@ -24,8 +24,10 @@ from mfv.rendering.checkpoint import RenderCheckpoint
 from mfv.rendering.octave import Recipe
 from mfv.rendering.parts import UnitPart
 from mfv.rendering.renderer import FacetRenderer
-from mfv.rendering.rendering import Rendering, RenderingStopped
+from mfv.rendering.rendering import NotFinite, Rendering, RenderingStopped, check_numbers
 from mfv.rendering.subject import UnitSubject
+
+RESULT, CHECKPOINT = "render.safetensors", "render.ckpt"  # in a rendering's directory
 
 
 def render(model: TargetModel, recipe: Recipe, subject: UnitSubject, starts: Tensor, **options: Any) -> Rendering:
@@ -96,6 +98,8 @@ def render_units(
         What became of each unit's facets, in their order.
 
     Raises:
+        MfvError: the checkpoint is of another rendering, or the machine has no such devices; the checkpoint stays.
+        NotFinite: images are no numbers.
         RenderingStopped: the user stopped it; the checkpoint is of the last step. Of several processes, or where the
             user insists: a plain KeyboardInterrupt, and the checkpoint is the last one.
 
@@ -110,7 +114,7 @@ def render_units(
             )  # fmt: skip
     check_intervals(snapshot_every, checkpoint_every)
     directory = Path(directory)
-    result, checkpoint = directory / "render.safetensors", directory / "render.ckpt"
+    result, checkpoint = directory / RESULT, directory / CHECKPOINT
     directory.mkdir(parents=True, exist_ok=True)
     recipe, every, sizes = parts[0].recipe, torch.cat(list(starts)), [len(own) for own in starts]
     module = FacetRenderer(
@@ -124,7 +128,9 @@ def render_units(
         acceleration=acceleration,
         shown=shown,
     )
-    alone = strategy(devices, num_nodes) == "auto"  # of several processes' images the last checkpoint has those so far
+    alone = (
+        strategy(devices, num_nodes, accelerator) == "auto"
+    )  # of several processes' images the last checkpoint has those so far
     callbacks: list[Callback] = [RenderCheckpoint(checkpoint, checkpoint_every)]
     if progress:
         callbacks.append(StageBar("render", recipe.steps, "steps"))
@@ -136,18 +142,34 @@ def render_units(
                 max_epochs=1, max_steps=recipe.steps, logger=list(loggers) or False,
             )  # fmt: skip
             trainer.fit(module, ckpt_path=_usable(checkpoint, every, recipe))
-    except MfvError:  # images that are no numbers: nothing to go on from
-        if distributed.rank() == 0:
-            checkpoint.unlink(missing_ok=True)
-        raise
     except KeyboardInterrupt:
         if module.stopped is None:
             raise
         raise RenderingStopped(module.stopped.split(sizes), module.steps_done, recipe.steps) from None
     distributed.meet()  # the first process has written the result
-    if distributed.rank() == 0:
-        checkpoint.unlink(missing_ok=True)
-    return Rendering.load(result).split(sizes)
+    return finished(directory, sizes)
+
+
+def finished(directory: Path, sizes: Sequence[int]) -> list[Rendering]:
+    """Return a finished rendering that lies in a directory, as that of so many facets of each unit.
+
+    Raises:
+        NotFinite: images are no numbers. Then nothing of it stays, as there is nothing to go on from.
+
+    """
+    result, checkpoint = directory / RESULT, directory / CHECKPOINT
+    renderings = Rendering.load(result).split(sizes)
+    distributed.meet()  # all have read it
+    try:
+        check_numbers(renderings)
+    except NotFinite:
+        if distributed.rank() == 0:
+            result.unlink(missing_ok=True)
+        raise
+    finally:
+        if distributed.rank() == 0:
+            checkpoint.unlink(missing_ok=True)
+    return renderings
 
 
 def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:
@@ -155,6 +177,8 @@ def _usable(checkpoint: Path, starts: Tensor, recipe: Recipe) -> Path | None:
         return None
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["mfv"]
     steps, facets = state["curves"].shape
+    if state["steps_done"] == recipe.steps:  # of an earlier version, which died before it wrote the result
+        return None
     found = (f"{facets} facets", f"{steps} steps", state["parameterization"])
     now = (f"{len(starts)} facets", f"{recipe.steps} steps", type(recipe.parameterization).__name__)
     if found != now:
