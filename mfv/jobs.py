@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ from mfv.waves import Failure, run_units
 
 KEPT = ("facets.json", "facets.safetensors", "contact_sheet.png", "gallery.html")  # of a run, as W&B's artifact
 PAGE = "gallery.html"  # what is written last of a unit: where it is, nothing is left to do
+NAMES_UNITS = ("unit", "layer", "hydra.run.dir")  # settings of a job that its single units have of their own
 UNLOGGED = "unlogged"  # but to log it, where this file is
 
 logger = logging.getLogger("mfv")
@@ -99,14 +101,17 @@ class UnitsJob:
             MfvError: at the end, where nothing became of some units; it lists them.
 
         """
+        _check_folders(units)
         places = {unit: self.place(unit) for some in units.values() for unit in some}
         entries = {place: read_entry(place, self.directory) for place in places.values() if is_done(place)}
+        others = [place for place in sorted(self.directory.glob("*/unit_*")) if place not in places.values()]
+        asked_before = [read_entry(place, self.directory) for place in others if is_done(place)]
         failures: list[str] = []
 
         def index() -> Path:
             known = [entries[place] for place in places.values() if place in entries]
             waiting = len(places) - len(known) - len(failures)
-            return write_index(known, self.directory, waiting, failures, self.command)
+            return write_index([*known, *asked_before], self.directory, waiting, failures, self.command)
 
         def take(done: Finished | Failure, store: ActivationStore) -> None:
             if isinstance(done, Failure):
@@ -127,8 +132,10 @@ class UnitsJob:
         shown = self.experiment.machine.progress and distributed.rank() == 0
         line_of_job = job_line(len(places), "units", len(entries)) if shown else nullcontext()
         with line_of_job as line, Helpers(self.experiment.machine.helping) as helpers:
-            layers = self.experiment.collect_layers(list(units), self.stores)
-            for (layer, some), collected in zip(units.items(), layers, strict=True):
+            left = distributed.first(lambda: [layer for layer, some in units.items() if not self.are_done(some)])
+            layers = self.experiment.collect_layers(left, self.stores) if left else []
+            for layer, collected in zip(left, layers, strict=True):
+                some = units[layer]
                 root, finish = self.directory / folder_of(layer), partial(self.finish, helpers=helpers)
                 for done in run_units(self.experiment, collected, some, root, self.place, is_done, finish, helpers):
                     if distributed.rank() == 0:
@@ -137,6 +144,10 @@ class UnitsJob:
                         line.update()
         distributed.first(end)
         return [FacetSet.load(place) for place in places.values()]
+
+    def are_done(self, units: Sequence[Unit]) -> bool:
+        """Say whether nothing is left to do of a layer's units, so that no image needs to be looked at."""
+        return all(is_done(self.place(unit)) for unit in units)
 
     def place(self, unit: Unit) -> Path:
         """Return a unit's own directory."""
@@ -205,7 +216,19 @@ def folder_of(layer: str) -> str:
     return layer.replace(":", "_").replace("/", "_") or "output"
 
 
+def _check_folders(layers: Iterable[str]) -> None:
+    """Raise `MfvError` for layers that would share a folder, as the output ("") and a module of that name."""
+    of_folder: dict[str, str] = {}
+    for layer in layers:
+        if (other := of_folder.setdefault(folder_of(layer), layer)) != layer:
+            raise MfvError(
+                f"layers {other!r} and {layer!r} would share the folder {folder_of(layer)!r}: ask for them in two "
+                "jobs, each with a directory of its own"
+            )
+
+
 def of_one(command: str, unit: Unit) -> str:
     """Return the command that makes one unit of a job, alone."""
-    words = [word for word in shlex.split(command) if not word.startswith(("unit=", "layer=", "hydra.run.dir="))]
-    return shlex.join([*words, f"layer={unit.layer}", f"unit={unit.index}"]) if words else ""
+    others = [word for word in shlex.split(command) if word.lstrip("+").partition("=")[0] not in NAMES_UNITS]
+    layer = f'"{unit.layer}"' if re.fullmatch(r"[\d.]*", unit.layer) else unit.layer  # else it is read as a number
+    return shlex.join([*others, f"layer={layer}", f"unit={unit.index}"]) if others else ""

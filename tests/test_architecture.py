@@ -29,7 +29,7 @@ ONLY = {
 }
 # What a part may import of mfv besides itself and the leaves.
 LEAVES = {"errors", "interruption", "libraries", "paths", "distributed", "processes", "progress"}
-LEAVES |= {"joining", "limits", "schedules", "signatures", "structures", "threads"}
+LEAVES |= {"joining", "limits", "schedules", "signatures", "spelling", "structures", "threads"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),
@@ -54,7 +54,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {f"mfv.{alias.name}" for alias in node.names} if node.module == "mfv" else {node.module}
     return names
 
 

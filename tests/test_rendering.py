@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import watched
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -153,8 +154,10 @@ def test_a_broken_run_goes_on_as_if_unbroken(
 
     with killed_at(stop):
         render(*asked, directory=tmp_path / "broken", **options)
-    resumed = render(*asked, directory=tmp_path / "broken", **options)
+    with watched() as made:
+        resumed = render(*asked, directory=tmp_path / "broken", **options)
 
+    assert min(made) == stop - stop % 2  # behind the last checkpoint
     assert torch.equal(whole.images, resumed.images)
     assert torch.equal(whole.curves, resumed.curves)
     assert whole.snapshots.keys() == resumed.snapshots.keys() == {4, 8}
@@ -204,7 +207,9 @@ def test_a_killed_process_ends_the_others_and_the_job_goes_on_with_fewer(
         render(*asked, directory=tmp_path, devices=2, **options)
     assert time.monotonic() - begun < 60
     with threads_of(2):
-        resumed = render(*asked, directory=tmp_path, **options)
+        with watched() as made:
+            resumed = render(*asked, directory=tmp_path, **options)
+        assert min(made) == 3  # where the process was killed
         whole = render(*asked, **options)
     assert torch.allclose(resumed.images, whole.images, atol=1e-4)
     assert torch.isfinite(resumed.curves).all()

@@ -1,9 +1,8 @@
 """What stays of a rendering that was broken off, by whatever, and where the next call begins."""
 
 import errno
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import IMAGES, network, visualize
+from small import IMAGES, network, visualize, watched
+from torch import nn
 
 import mfv
+from mfv.activations.collector import Collector
 from mfv.data import FolderImages
 from mfv.discovery import TSNEKMeans
 from mfv.discovery.selection import Selection
@@ -23,28 +24,11 @@ from mfv.jobs import UnitsJob
 from mfv.machine import Machine
 from mfv.models.units import resolve_units
 from mfv.objectives.base import Objective, Subject
-from mfv.rendering.maximizer import ActivationMaximizer
 from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.rendering import Rendering
 from mfv.structures import FacetSet
 
 STEPS = 10
-
-
-@contextmanager
-def watched(interrupt_at: int | None = None) -> Iterator[list[int]]:
-    """Give the numbers of the steps that are made, and interrupt behind one of them."""
-    step, made = ActivationMaximizer.step, []
-
-    def watching(self: ActivationMaximizer, optimizer: Any, number: int) -> None:
-        step(self, optimizer, number)
-        made.append(number)
-        if number == interrupt_at:
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ActivationMaximizer, "step", watching)
-        yield made
 
 
 def several(units: list[int], **changes: Any) -> list[mfv.Facets]:
@@ -98,6 +82,24 @@ def test_an_interrupt_in_the_last_step_leaves_a_finished_rendering(tmp_path: Pat
     assert made == []
     assert torch.equal(whole.images, caught.value.partial.images)
     assert not list(tmp_path.glob("render.ckpt*"))
+
+
+def test_a_finished_job_looks_at_no_image_again_and_its_page_shows_all_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several([0, 1], directory=tmp_path)
+    several([2], directory=tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"unit_000{unit}/gallery.html" in page for unit in range(3))
+    monkeypatch.setattr(Collector, "predict_step", lambda self, batch: pytest.fail("an image was looked at"))
+    again = several([0, 1, 2], directory=tmp_path)
+    assert [facets.unit.index for facets in again] == [0, 1, 2]
+
+
+def test_layers_that_would_share_a_folder_are_named(tmp_path: Path) -> None:
+    own = nn.Sequential(OrderedDict(output=nn.Conv2d(3, 4, 3), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten()))
+    with pytest.raises(MfvError, match=r"layers '' and 'output' would share the folder 'output'"):
+        mfv.visualize_units(own, ["", "output"], [1], IMAGES, 2, input_size=32, directory=tmp_path, progress=False)
 
 
 class SpoilsUnit(Objective):

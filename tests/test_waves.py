@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import watched
 from torch import Tensor
 
 from mfv.activations.collector import Collector, Found
@@ -27,6 +28,7 @@ from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_units
 from mfv.objectives import FacetAnchor, UnitActivation, WeightedSum
 from mfv.parameterizations import FixedMagnitude, Parameterization, Pixels
+from mfv.presets import composed
 from mfv.regularizers import PatchPrior, RandomAffine, TVProx
 from mfv.rendering import Octave, Recipe, UnitSubject, bound_part, render, render_units
 from mfv.rendering.rendering import Rendering
@@ -186,7 +188,9 @@ def test_a_broken_job_goes_on(
     with killed_at(stop):
         first.run({LAYER: units})
     again = Picky()
-    UnitsJob(experiment(model, photos, again), tmp_path, whole / "store").run({LAYER: units})
+    with watched() as made:
+        UnitsJob(experiment(model, photos, again), tmp_path, whole / "store").run({LAYER: units})
+    assert min(made) == stop  # a checkpoint behind each step
     assert again.calls == 0  # their facets were known
     for unit in units:
         assert finished(tmp_path, unit) == finished(whole / "run", unit)
@@ -392,6 +396,12 @@ def test_the_command_of_one_unit() -> None:
     command = "python run.py unit=all layer=[features.16,features.14] facets=4 hydra.run.dir=x 'data.root=/my photos'"
     assert of_one(command, unit) == "python run.py facets=4 'data.root=/my photos' layer=features.16 unit=12"
     assert of_one("", unit) == ""
+    numbered = Unit("own", "0.10", 3)
+    assert of_one("python run.py ++unit=all +layer=0.10 facets=4", numbered) == (
+        "python run.py facets=4 'layer=\"0.10\"' unit=3"
+    )
+    (layer,) = layer_names(composed(['layer="0.10"']).layer, "")
+    assert layer == "0.10"
 
 
 def test_the_index_escapes_what_comes_from_outside() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfv.errors import MfvError, check_count
-from mfv.models.naming import plain
+from mfv.spelling import plain
 
 METHODS = ("auto", "class", "top")
 SHARE, LEAST, MOST = 0.15, 150, 1300  # of all images, for `count=None`

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mfv.evaluation.judge import Judge, Reading
 from mfv.models.imagenet import CLASSES
-from mfv.models.naming import plain
 from mfv.models.target import TargetModel
 from mfv.models.units import unit_count
+from mfv.spelling import plain
 
 
 def matching_class(subject: TargetModel, index: int, judge: TargetModel, classes: tuple[int, int]) -> int | None:

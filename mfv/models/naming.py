@@ -10,6 +10,7 @@ from pathlib import Path
 import conf
 from mfv.errors import MfvError, nearest_names
 from mfv.models import imagenet
+from mfv.spelling import plain
 
 OUTPUT = ""  # the network as a whole, as a layer: its output
 PROB = "prob"  # a layer that no module stands for: the softmax of the output
@@ -133,8 +134,3 @@ def _near(wanted: str, labels: list[str]) -> list[int]:
         [index for near in similar for index, label in enumerate(labels) if label == near],
     )
     return list(dict.fromkeys(index for kind in kinds for index in kind))
-
-
-def plain(label: str) -> str:
-    """Return a class's name as it is compared: without regard to case, underscores and blanks."""
-    return " ".join(label.casefold().replace("_", " ").split())
