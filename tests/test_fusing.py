@@ -83,6 +83,31 @@ def test_it_runs_one_after_the_other_where_that_is_all_there_is() -> None:
     assert torch.equal(double(pixels.double()), rectifier(convolution.double()(pixels.double())))
 
 
+@pytest.mark.parametrize("threads", [2, 3, 4])
+@pytest.mark.parametrize(("name", "side"), [("mobilenet_v2", 32), ("mobilenet_v2", 96), ("resnet18", 64)])
+def test_several_threads_give_an_image_the_gradient_that_it_has_beside_others(
+    name: str, side: int, threads: int
+) -> None:
+    model = torchvision_model(name, weights="none")
+    layer = "features.7" if name == "mobilenet_v2" else "layer2.1"
+    prepared = prepare(model, keep=[layer])
+    pixels = torch.rand(7, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+    def gradient(count: int) -> Tensor:
+        some = pixels[:count].contiguous(memory_format=torch.channels_last).requires_grad_(True)
+        values = prepared.activations(some, [layer])[layer].square().mean((1, 2, 3))
+        return torch.autograd.grad(values.sum(), some)[0]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole = gradient(7)
+        for count in range(2, 7):
+            assert torch.equal(gradient(count), whole[:count])
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_does_not_fit_stays_apart() -> None:
     assert fits(frozen(nn.Conv2d(3, 4, 3)), nn.ReLU6())
     assert fits(nn.ReLU6(), frozen(nn.Conv2d(3, 4, 3)))

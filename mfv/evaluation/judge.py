@@ -117,7 +117,8 @@ def joined(readings: Sequence[Reading]) -> Reading:
 
 def check_independent(subject: TargetModel, judge: TargetModel) -> None:
     """Raise `MfvError` where the judge is the very network that the images are optimized for."""
-    if network_fingerprint(subject) == network_fingerprint(judge):
+    sizes, others = ({name: each.shape for name, each in one.state_dict().items()} for one in (subject, judge))
+    if sizes == others and network_fingerprint(subject) == network_fingerprint(judge):
         raise MfvError(
             f"evaluation: the judge ({judge.name}) is the network under study itself ({subject.name}), and would "
             "praise its own images: evaluation=auto takes another, model@evaluation.judge=resnet50 names one, "

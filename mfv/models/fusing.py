@@ -80,7 +80,9 @@ def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
 
 def is_choosy(module: nn.Module) -> bool:
     """Say whether the way back through a module sums in an order that may depend on the number of images."""
-    return _is_frozen_convolution(module) and module.groups == 1 and max(module.stride) > 1  # type: ignore
+    if not isinstance(module, nn.Conv2d) or not _is_frozen_convolution(module):
+        return False
+    return module.groups == 1 and max(module.stride) > 1 and max(module.kernel_size) > 1
 
 
 def _is_rectifier(module: nn.Module | None) -> bool:
@@ -134,15 +136,19 @@ def _way_back(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Te
     """Return the gradient with respect to what a convolution was given, of this shape; each image's is its own.
 
     Of small maps and with a stride oneDNN chooses, by the number of images, how several threads share the work, and
-    with it the order of its sums. Images go there by twos, then, and a last one beside itself.
+    with it the order of its sums: the same one for all multiples of the threads. So there are made to be as many.
     """
-    if not is_choosy(convolution) or gradient.shape[-2] * gradient.shape[-1] > LARGE or torch.get_num_threads() == 1:
+    count, threads = len(gradient), torch.get_num_threads()
+    missing = -count % threads
+    if not missing or not is_choosy(convolution) or gradient.shape[-2] * gradient.shape[-1] > LARGE:
         return _gradient_of_input(convolution, gradient, shape)
-    if odd := len(gradient) % 2:
-        gradient = torch.cat([gradient, gradient[-1:]]).contiguous(memory_format=torch.channels_last)
-    pair = torch.Size([2, *shape[1:]])
-    found = torch.cat([_gradient_of_input(convolution, two, pair) for two in gradient.split(2)])
-    return found[: len(found) - odd].contiguous(memory_format=torch.channels_last)
+    gradient = torch.cat([gradient, gradient[-1:].expand(missing, *gradient.shape[1:])])
+    found = _gradient_of_input(
+        convolution,
+        gradient.contiguous(memory_format=torch.channels_last),
+        torch.Size([count + missing, *shape[1:]]),
+    )
+    return found[:count]
 
 
 def _gradient_of_input(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
