@@ -185,7 +185,7 @@ def _meeting() -> Any:
 
 
 class _Packing(pickle.Pickler):
-    """Writes an object that all processes have as its place among those."""
+    """Writes an object that all processes have as its place among those, and of a view what it shows."""
 
     def __init__(self, buffer: io.BytesIO, known: Sequence[object]):
         super().__init__(buffer, protocol=pickle.HIGHEST_PROTOCOL)
@@ -193,6 +193,11 @@ class _Packing(pickle.Pickler):
 
     def persistent_id(self, each: object) -> int | None:
         return self.places.get(id(each))
+
+    def reducer_override(self, each: object) -> Any:
+        from mfv.packing import reduced  # where something is packed PyTorch is there
+
+        return reduced(each)
 
 
 class _Unpacking(pickle.Unpickler):

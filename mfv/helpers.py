@@ -17,10 +17,8 @@ from logging.handlers import QueueHandler
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
-
 from mfv import fork_server
+from mfv.packing import reduced
 
 T = TypeVar("T")
 
@@ -122,9 +120,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, each: object) -> Any:
         if isinstance(each, type | FunctionType) and each.__module__ == "__main__":  # a notebook's cell, or a script
             raise pickle.PicklingError(f"{each.__qualname__} stands in no module")
-        if type(each) is Tensor and each.device.type == "cpu" and each.dtype != torch.bfloat16:
-            return torch.from_numpy, (each.detach().contiguous().numpy(),)
-        return NotImplemented
+        return reduced(each)
 
 
 def _packed(work: object) -> bytes:

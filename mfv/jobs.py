@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 from mfv import distributed
 from mfv.activations.store import ActivationStore
 from mfv.errors import MfvError
-from mfv.experiment import Experiment, Result
+from mfv.experiment import Experiment, Plan, Result
 from mfv.helpers import Helpers
 from mfv.progress import job_line
 from mfv.reports.index import read_entry, write_index, write_strip
@@ -45,20 +45,26 @@ def run_unit(
 ) -> FacetSet:
     """Find and paint the facets of one unit, and leave the report in the run's directory."""
     layer = experiment.collect(unit.layer, stores)
-    plan = distributed.first(lambda: experiment.discover(layer, unit, directory))
+    found: list[Plan] = []  # in the first process, which alone judges: with the images
+
+    def discover() -> Plan:
+        found.append(experiment.discover(layer, unit, directory))
+        return found[0].lighter()
+
+    plan = distributed.first(discover)
     (rendering,) = experiment.render(layer, [plan], directory)
 
     def finish() -> FacetSet:
-        result = experiment.judge(layer, plan, rendering)
+        result = experiment.judge(layer, found[0], rendering)
         timer = Timer(shown=experiment.machine.progress)
         with timer("report"):
             page = report(result, directory, command)
             log_result(loggers, result, directory, layer.store)
-        found = result.facet_set
-        logger.info("%s", summary_table(found.with_(timing={**found.timing, **timer.seconds})))
+        facet_set = result.facet_set
+        logger.info("%s", summary_table(facet_set.with_(timing={**facet_set.timing, **timer.seconds})))
         logger.info("contact sheet  %s", directory / "contact_sheet.png")
         logger.info("gallery        %s", page)
-        return found
+        return facet_set
 
     return distributed.first(finish)
 

@@ -1,6 +1,8 @@
 """Collecting: bad files are listed and skipped, too many stop the run, and the stored numbers are the network's own."""
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -108,15 +110,15 @@ def test_images_that_cannot_be_told_apart_cheaply_are_never_taken_for_others(
 
 
 def test_four_processes_write_what_one_writes(
-    model: TargetModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+    model: TargetModel,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads_of: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     """Three shards of four, four and two images: uneven, and fewer than four processes."""
     monkeypatch.setattr("mfv.activations.collector.fitting_shard_rows", lambda rows: 4)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     source = FolderImages(folder, max_bad_share=0.5)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_of(4):
         alone, together = (
             collect_layers(
                 model, [Wanted("features.16"), Wanted("classifier.1")], source, folder.parent / f"by{devices}",
@@ -124,8 +126,6 @@ def test_four_processes_write_what_one_writes(
             )
             for devices in (1, 4)
         )  # fmt: skip
-    finally:
-        torch.set_num_threads(threads)
     for by_one, by_several in zip(alone, together, strict=True):
         assert by_several.shards == 3
         assert [entry.row for entry in by_several.skipped] == [4]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from commands import ROOT, SCRIPT, Command
 
 from mfv import distributed
@@ -151,6 +152,15 @@ def test_slurm_tasks_end_and_go_on_together(alone: Path, tmp_path: Path) -> None
     assert found(tmp_path / "run") == found(alone / "unit_0003")
     assert (tmp_path / "notes").read_text().splitlines() == ["found by 0", "reported by 0"]
     assert first[1].count("gallery  ") == 1
+
+
+def test_of_a_view_only_what_it_shows_goes_to_the_others() -> None:
+    whole, known = torch.rand(1000, 100), torch.nn.Linear(3, 3)
+    sent = distributed._packed(distributed._Outcome((whole[3], known)), [known])
+    assert len(sent) < 2000
+    view, same = distributed._unpacked(sent, [known]).value
+    assert torch.equal(view, whole[3])
+    assert same is known
 
 
 def test_processes_and_devices_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
