@@ -6,7 +6,7 @@ import inspect
 import logging
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from mfv.rendering.octave import Recipe
 from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
 from mfv.schedules import Geometric
+from mfv.sole import alone_in
 from mfv.structures import FacetSet, Unit
 from mfv.writing import writing
 
@@ -133,7 +134,7 @@ def visualize(
     if len(units) != 1:
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
     try:
-        with writing({"directory": directory, "store": store}):
+        with writing({"directory": directory, "store": store}), _alone_in(directory):
             if directory is not None:
                 distributed.first(partial(claim, directory, experiment, units[0]))
             result = experiment.run(units[0], directory, store)
@@ -191,7 +192,11 @@ def visualize_units(
     model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
     asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
-    with writing({"directory": directory, "store": store}), directories(directory, store) as (run, stores):
+    with (
+        writing({"directory": directory, "store": store}),
+        _alone_in(directory),
+        directories(directory, store) as (run, stores),
+    ):
         distributed.first(lambda: claim(run, experiment))
         job = UnitsJob(experiment, run, stores)
         try:
@@ -258,6 +263,10 @@ def _experiment(
         seed=_whole(seed),
         machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
     )
+
+
+def _alone_in(directory: Path | None) -> AbstractContextManager[None]:
+    return nullcontext() if directory is None else alone_in(directory, "directory")
 
 
 def _folder(place: str | Path | None) -> Path | None:

@@ -214,7 +214,7 @@ class Experiment:
         view, store, timer = layer.view, layer.store, Timer(self.level, self.machine.progress)
         if (directory / "facets.json").exists():
             logger.log(self.level, "facets found before: %s", directory / "facets.json")
-            return lambda: self._known_plan(layer, FacetSet.load(directory), directory, timer)
+            return lambda: self._known_plan(layer, unit, directory, timer)
         with timer("select"):
             chosen = selected_rows(self.model, unit, self.source, store, self.selection, self.facets)
             windows = self._windows(layer, chosen, unit)
@@ -238,7 +238,10 @@ class Experiment:
 
         return plan
 
-    def _known_plan(self, layer: Layer, found: FacetSet, directory: Path, timer: Timer) -> Plan:
+    def _known_plan(self, layer: Layer, unit: Unit, directory: Path, timer: Timer) -> Plan:
+        found = FacetSet.load(directory)
+        if (found.unit.layer, found.unit.index) != (unit.layer, unit.index):
+            raise MfvError(f"{directory} holds the facets of {found.unit}, not of {unit}: choose another directory")
         chosen = np.array([self.source.index_of(id) for id in found.ids])
         return self._plan(layer, found, chosen, self._windows(layer, chosen, found.unit), directory, timer)
 

@@ -20,6 +20,7 @@ from mfv.libraries import loading_libraries
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.presets import make, resolved
+from mfv.sole import alone_in
 from mfv.structures import holds_results
 from mfv.writing import writing
 
@@ -57,13 +58,14 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     settings = distributed.first(lambda: resolved(config))
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
     with writing({"hydra.run.dir": directory, "store.root": settings["store"]["root"]}):
-        return _run(config, settings, directory, command, group)
+        distributed.together(lambda: _check(settings))
+        with alone_in(directory, "hydra.run.dir"):
+            return _run(config, settings, directory, command, group)
 
 
 def _run(
     config: DictConfig, settings: dict[str, Any], directory: Path, command: str, group: str | None
 ) -> list[FacetSet]:
-    distributed.together(lambda: _check(settings))
     distributed.first(lambda: claim(directory, settings))
     several = names_several(settings["layer"], settings["unit"])
     machine = Machine(**settings["machine"])
@@ -204,7 +206,8 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
         if changed and holds_results(directory):
             raise MfvError(
                 f"{directory} holds a run with another configuration (it differs in {', '.join(changed)}): choose "
-                "another hydra.run.dir (of a sweep: hydra.sweep.dir), or give the settings that the run was begun with"
+                "another hydra.run.dir (of a sweep: hydra.sweep.dir, or a hydra.sweep.subdir that tells its jobs "
+                "apart), or give the settings that the run was begun with"
             )
     temporary = path.with_name("config.yaml.part")
     OmegaConf.save(OmegaConf.create(settings), temporary)

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import ROOT, SCRIPT, Command
+from filelock import FileLock
 
 from mfv import cli, pipeline
 from mfv.errors import MfvError
+from mfv.sole import LOCK
 
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
 
@@ -167,6 +169,15 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path) -> None:
     assert documents[0] == documents[1]
     pictures = [(tmp_path / name / "facets" / "facet_01.png").read_bytes() for name in ("broken", "whole")]
     assert pictures[0] == pictures[1]
+
+
+def test_a_folder_that_another_run_makes_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / LOCK):
+        code, output = run([*SMALL, "hydra.run.dir=run"], tmp_path)
+    assert code == 1
+    assert "run is being made by another process: wait for its end, or choose another hydra.run.dir" in output
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
