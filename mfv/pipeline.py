@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -66,7 +67,7 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
 def _run(
     config: DictConfig, settings: dict[str, Any], directory: Path, command: str, group: str | None
 ) -> list[FacetSet]:
-    distributed.first(lambda: claim(directory, settings))
+    earlier = distributed.first(lambda: claim(directory, settings))
     several = names_several(settings["layer"], settings["unit"])
     machine = Machine(**settings["machine"])
     if distributed.count() == 1 and fork_server.asks_for_several(machine.devices, machine.num_nodes):
@@ -75,7 +76,7 @@ def _run(
         experiment, units = distributed.after_first(lambda: _prepared(config, settings))
 
         from mfv.claims import claim_inputs
-        from mfv.jobs import UnitsJob, run_unit
+        from mfv.jobs import PAGE, UnitsJob, run_unit
         from mfv.progress import beside_messages
         from mfv.reports.loggers import close_loggers, make_loggers
 
@@ -103,7 +104,11 @@ def _run(
     try:
         with beside_messages():
             if several:
-                return UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None).run(units)
+                job = UnitsJob(experiment, directory, store, command, loggers, loggers_of if runs else None)
+                pages = [job.place(unit) / PAGE for some in units.values() for unit in some]
+                unlogged = runs and earlier is not None and earlier.get("logger") != settings["logger"]
+                distributed.first(lambda: _tell_of_finished(pages, experiment, unlogged))
+                return job.run(units)
             return [run_unit(replace(experiment, loggers=loggers), one, directory, store, command, loggers)]
     finally:
         close_loggers(loggers)
@@ -195,13 +200,41 @@ def _units_as(kind: Any) -> str:
     return str(kind)
 
 
-def claim(directory: Path, settings: dict[str, Any]) -> None:
-    """Write the configuration into a run's directory; `MfvError` where a run with another one was begun there."""
+def _tell_of_finished(pages: Sequence[Path], experiment: Experiment, unlogged: bool) -> None:
+    """Warn of units that were finished without what is asked for now: they are not done again.
+
+    Args:
+        pages: of the job's units, which stand where a unit is finished.
+        experiment: what is asked for.
+        unlogged: whether the loggers that units get were others before.
+
+    """
+    finished = [page.parent for page in pages if page.exists()]
+    judge = experiment.judge_model.name if experiment.judge_model else None
+    remedy = "and stay so; their gallery.html removed, the same command does them again"
+    others = sum(_judge_of(place) != judge for place in finished) if judge else 0
+    if others:
+        logger.warning("%d units were finished without the judge %s %s", others, judge, remedy)
+    if unlogged and finished:
+        logger.warning("%d units were finished with other loggers %s", len(finished), remedy)
+
+
+def _judge_of(place: Path) -> str | None:
+    return json.loads((place / "facets.json").read_text(encoding="utf-8"))["metrics"].get("judge")
+
+
+def claim(directory: Path, settings: dict[str, Any]) -> dict[Any, Any] | None:
+    """Write the configuration into a run's directory; return the one that was there.
+
+    Raises:
+        MfvError: a run with another one was begun there.
+
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.yaml"
-    if path.exists():
-        known = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(known, dict)
+    known = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else None
+    assert known is None or isinstance(known, dict)
+    if known is not None:
         changed = sorted(_differences(_essential(known), _essential(settings)))
         if changed and holds_results(directory):
             raise MfvError(
@@ -212,6 +245,7 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
     temporary = path.with_name("config.yaml.part")
     OmegaConf.save(OmegaConf.create(settings), temporary)
     temporary.replace(path)
+    return known
 
 
 def _essential(settings: dict[Any, Any]) -> dict[Any, Any]:

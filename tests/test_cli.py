@@ -8,6 +8,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -235,6 +236,24 @@ def test_a_mistake_is_answered(tmp_path: Path) -> None:
     assert "bel peper" in output
     assert "bell pepper" in output
     assert "Traceback" not in output
+
+
+def test_units_that_were_finished_without_a_judge_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, metrics in enumerate([{}, {"judge": "resnet50"}]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "facets.json").write_text(json.dumps({"metrics": metrics}))
+        (tmp_path / str(number) / "gallery.html").touch()
+    pages = [tmp_path / str(number) / "gallery.html" for number in range(3)]  # one is still to be made
+    asked = SimpleNamespace(judge_model=SimpleNamespace(name="resnet50"))
+    pipeline._tell_of_finished(pages, asked, unlogged=True)  # type: ignore[arg-type]
+    remedy = "and stay so; their gallery.html removed, the same command does them again"
+    assert caplog.messages == [
+        f"1 units were finished without the judge resnet50 {remedy}",
+        f"2 units were finished with other loggers {remedy}",
+    ]
+    caplog.clear()
+    pipeline._tell_of_finished(pages, SimpleNamespace(judge_model=None), unlogged=False)  # type: ignore[arg-type]
+    assert caplog.messages == []
 
 
 def test_a_run_that_left_nothing_but_its_configuration_may_be_corrected(tmp_path: Path) -> None:
