@@ -11,6 +11,7 @@ import torch
 
 from mfv import store_command
 from mfv.activations import shards as shard_files
+from mfv.activations import store as store_files
 from mfv.activations.shards import Skipped
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, fitting_shard_rows
 from mfv.activations.top import TopImages, top_images
@@ -103,6 +104,27 @@ def test_a_flipped_bit_is_found_and_named(tmp_path: Path, where: int) -> None:
     store.path(2).write_bytes(content)
     damages = store.verify()
     assert [damage.path for damage in damages] == [store.path(2)]
+
+
+def test_a_flipped_bit_is_not_read_from_a_store_that_is_soon_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = fill(new(tmp_path))
+    content = bytearray(store.path(2).read_bytes())
+    content[-1] ^= 4
+    store.path(2).write_bytes(content)
+    with pytest.raises(MfvError, match=r"shard_000002.* is damaged .*checksum.*: `mfv store verify --repair"):
+        store.activations(0)
+    monkeypatch.setattr(store_files, "CHECKED", store.path(2).stat().st_size)  # of four shards: the store is larger
+    assert len(store.activations(0)) == ROWS
+
+
+def test_a_shard_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, checked = fill(new(tmp_path)), []
+    monkeypatch.setattr(shard_files.Shard, "verify", lambda shard: checked.append(shard.path))
+    for unit in range(3):
+        store.activations(unit)
+    assert checked == [store.path(number) for number in range(store.shards)]
 
 
 @pytest.mark.parametrize("left", [0, 5, 200, -1])

@@ -21,6 +21,7 @@ from mfv.structures import write_json
 
 SCHEMA = 3
 SHARD_ROWS = 512  # images; what a killed run does again at most, and a unit's values lie together in
+CHECKED = 1 << 30  # bytes of a store up to which a process checks each shard before it uses it: a second in all
 HALF_MAX = float(np.finfo(np.float16).max)
 MANIFEST = "manifest.json"
 WRITING = "writing.lock"
@@ -50,6 +51,7 @@ class ShardedStore:
 
     def __init__(self, directory: str | Path, description: Mapping[str, Any], rows: int, shard_rows: int = SHARD_ROWS):
         self.directory, self.rows, self.description = Path(directory), rows, dict(description)
+        self._sound: set[int] = set()  # shards that were compared with their checksums
         path = self.directory / MANIFEST
         if path.exists():
             known = read_manifest(self.directory)
@@ -164,7 +166,11 @@ class ShardedStore:
 
     def _shard(self, number: int) -> Shard:
         try:
-            return Shard(self.path(number))
+            shard = Shard(self.path(number))
+            if number not in self._sound and self.shards * self.path(number).stat().st_size <= CHECKED:
+                shard.verify()
+                self._sound.add(number)
+            return shard
         except DamagedShard as damage:
             raise MfvError(
                 f"{damage}: `mfv store verify --repair {self.directory}` removes what is damaged, and the same command "
