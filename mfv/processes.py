@@ -137,6 +137,8 @@ def taking_turns(directory: Path) -> Iterator[None]:
         except Timeout:
             logger.info("another run is at work in %s: waiting for what it leaves", directory)
             lock.acquire()
+        except OSError:  # a folder that cannot be written, or no locks: what is to be written there says so
+            pass
 
     distributed.first(enter)
     try:

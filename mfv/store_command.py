@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mfv.errors import MfvError
-from mfv.writing import writing
 
 ROOT = "outputs/store"  # as conf/config.yaml has it
 DAY = 24 * 3600
@@ -19,13 +18,13 @@ DAY = 24 * 3600
 def main(arguments: Sequence[str]) -> int:
     """Run `mfv store …`; 1 where something is damaged or wrong."""
     options = parser().parse_args(arguments)
-    folders = {word: getattr(options, word) for word in ("root", "folder", "into") if hasattr(options, word)}
     try:
-        with writing(folders):
-            return options.action(options)
+        return options.action(options)
     except MfvError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"error: {error.filename2 or error.filename or options}: {error.strerror}", file=sys.stderr)
+    return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,9 +78,14 @@ def verify_stores(options: argparse.Namespace) -> int:
     """Read stores through and name what is damaged."""
     from mfv.activations.store import ShardedStore
 
-    damaged = 0
+    damaged = unreadable = 0
     for folder in stores(options.folder):
-        store = ShardedStore.open(folder)
+        try:
+            store = ShardedStore.open(folder)
+        except MfvError as error:
+            print(error)
+            unreadable += 1
+            continue
         damages = store.verify()
         missing = len(store.missing())
         print(f"{folder}: {store.shards - missing} of {store.shards} shards, {len(damages)} damaged")
@@ -91,21 +95,25 @@ def verify_stores(options: argparse.Namespace) -> int:
                 damage.path.unlink()
                 print("    removed: the run's own command makes it again")
         damaged += len(damages)
-    return 1 if damaged and not options.repair else 0
+    return 1 if unreadable or (damaged and not options.repair) else 0
 
 
 def merge_stores(options: argparse.Namespace) -> int:
     """Copy what is missing."""
     from mfv.activations.store import ShardedStore
+    from mfv.processes import taking_turns
 
     alone = (options.into / "manifest.json").exists()
+    if not alone:
+        check_place_of_stores(options.into)
     for folder in (folder for other in options.others for folder in stores(other)):
         other = ShardedStore.open(folder)
         place = options.into if alone else options.into / folder.name
         into = (
             ShardedStore.open(place) if alone else ShardedStore(place, other.description, other.rows, other.shard_rows)
         )
-        copied = into.merge(other)
+        with taking_turns(into.directory):
+            copied = into.merge(other)
         print(f"{copied} shards from {folder}; {len(into.missing())} of {into.shards} are missing now")
     return 0
 
@@ -125,10 +133,26 @@ def prune_stores(options: argparse.Namespace) -> int:
         if not reason and options.days is not None and days_since_use(folder) >= options.days:
             reason = f"not used for {days_since_use(folder):.0f} days"
         if reason:
-            print(f"{'removed' if options.yes else 'to be removed (--yes)'}: {folder}: {reason}")
             if options.yes:
-                shutil.rmtree(folder)
+                remove(folder)
+            print(f"{'removed' if options.yes else 'to be removed (--yes)'}: {folder}: {reason}")
     return 0
+
+
+def remove(folder: Path) -> None:
+    """Remove a store; `MfvError` where that may not be."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise MfvError(f"{folder} cannot be removed ({error.strerror})") from error
+
+
+def check_place_of_stores(folder: Path) -> None:
+    """Raise `MfvError` where new stores would lie among other things: a folder for them is new, empty, or has some."""
+    if folder.exists() and not folder.is_dir():
+        raise MfvError(f"{folder} is a file; name a store, or a folder of stores, to merge into")
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("*/manifest.json")):
+        raise MfvError(f"{folder} holds other things and no activation store: name a folder of stores, or a new one")
 
 
 def stores(folder: Path) -> list[Path]:

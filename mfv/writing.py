@@ -57,15 +57,17 @@ def unwritable(error: BaseException, places: Mapping[str, str | Path | None]) ->
 
 
 def check_folder(setting: str, place: str | Path) -> None:
-    """Raise `MfvError` where a folder is not there and cannot be made, or cannot be written."""
+    """Raise `MfvError` where a folder is not there and cannot be made, or cannot be written.
+
+    A folder that holds stores may hold all that a run needs: it need not be written.
+    """
     path = Path(place).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
         raise MfvError(f"{setting}={place}: {there} is a file; give a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise MfvError(
-            f"{setting}={place}: {there} cannot be written ({os.strerror(errno.EACCES)}); give another folder"
-        )
+    if not os.access(there, os.W_OK | os.X_OK) and not any(path.glob("*/manifest.json")):
+        reason = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        raise MfvError(f"{setting}={place}: {there} cannot be written ({os.strerror(reason)}); give another folder")
 
 
 def _number(error: BaseException) -> int | None:

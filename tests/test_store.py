@@ -1,13 +1,17 @@
 """The activation store: shards are whole or not there, damage is found and mended, all units' top images are exact."""
 
 import errno
+import os
 import re
+import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from mfv import store_command
 from mfv.activations import shards as shard_files
@@ -16,6 +20,8 @@ from mfv.activations.shards import Skipped
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, fitting_shard_rows
 from mfv.activations.top import TopImages, top_images
 from mfv.errors import MfvError
+from mfv.processes import taking_turns
+from mfv.writing import check_folder
 
 ROWS, UNITS, WIDTH, SHARD = 50, 7, 5, 16
 
@@ -73,10 +79,20 @@ def test_places_in_large_maps_are_kept_in_any_order_of_shards(tmp_path: Path) ->
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     store = new(tmp_path)
-    left = tmp_path / "units" / f"{store.path(1).name}.1234.part"
-    left.write_bytes(b"half a shard")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    name, host, parts = store.path(1).name, socket.gethostname(), tmp_path / "units"
+    left = [
+        parts / f"{name}.{ended.pid}.part",
+        parts / f"{name}.{host}.{ended.pid}.part",
+        parts / f"{name}.away.1.part",
+    ]
+    at_work = [parts / f"{name}.{host}.{os.getppid()}.part", parts / f"{name}.elsewhere.{ended.pid}.part"]
+    for part in [*left, *at_work]:
+        part.write_bytes(b"half a shard")
+    os.utime(left[2], (0, 0))
     fill(store)
-    assert not left.exists()
+    assert [part for part in [*left, *at_work] if part.exists()] == at_work
 
 
 def test_what_is_missing_is_what_no_shard_holds(tmp_path: Path) -> None:
@@ -178,6 +194,74 @@ def test_stores_of_the_same_content_are_merged(tmp_path: Path) -> None:
     other.path(1).write_bytes(damaged)
     with pytest.raises(MfvError, match="damaged"):
         new(tmp_path / "third").merge(other)
+
+
+def test_stores_are_not_merged_into_a_folder_of_other_things(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(new(tmp_path / "one"))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    assert store_command.main(["merge", str(tmp_path / "photos"), str(tmp_path / "one")]) == 1
+    assert "photos holds other things and no activation store: name a folder of stores" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+    assert store_command.main(["merge", str(tmp_path / "photos" / "cat.jpg"), str(tmp_path / "one")]) == 1
+    assert "cat.jpg is a file; name a store, or a folder of stores" in capsys.readouterr().err
+
+
+def test_a_merge_waits_for_the_run_that_fills_the_store(tmp_path: Path) -> None:
+    one, other = new(tmp_path / "one"), fill(new(tmp_path / "other"))
+    with ThreadPoolExecutor() as threads, taking_turns(one.directory):
+        merged = threads.submit(store_command.main, ["merge", str(one.directory), str(other.directory)])
+        with pytest.raises(TimeoutError):
+            merged.result(0.3)
+        fill(one)
+    assert merged.result(10) == 0
+
+
+def test_where_nothing_may_be_written_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*args: object, **keywords: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "shard")
+
+    fill(new(tmp_path / "one"))
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    assert store_command.main(["prune", str(tmp_path / "one"), "--days", "0", "--yes"]) == 1
+    said = capsys.readouterr()
+    assert "codes cannot be removed (Read-only file system)" in said.err
+    assert "removed" not in said.out
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert store_command.main(["merge", str(tmp_path / "two"), str(tmp_path / "one")]) == 1
+    assert capsys.readouterr().err == "error: shard: Read-only file system\n"
+
+
+def test_a_whole_store_that_may_not_be_written_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **keywords: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    store = fill(new(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("os.utime", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    check_folder("store.root", tmp_path)
+    with taking_turns(store.directory):
+        store.touch()
+    with pytest.raises(MfvError, match="units cannot be written"):
+        check_folder("store.root", tmp_path / "units")
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"schema": 3}', '{"schema": 3, "rows": "x", "shard_rows": 1}', "{"])
+def test_a_damaged_manifest_is_named_and_the_other_stores_are_verified(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(new(tmp_path))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text(content)
+    assert store_command.main(["verify", "--repair", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"broken/manifest.json is damaged \(.*\): remove the folder .*broken\n", said)
+    assert "units: 4 of 4 shards, 0 damaged" in said
 
 
 def test_stores_are_listed_and_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from safetensors.numpy import save
 
 from mfv.errors import MfvError
 
+DAY = 24 * 3600
 FEW = 16  # rows that are read one by one rather than with all the others of their shard
 
 
@@ -58,17 +61,23 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], skipped: Sequence[
     write_whole(path, content)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, remedy: str = "set another store.root") -> None:
     """Write a file so that a kill leaves either all of it or nothing under its name.
+
+    Args:
+        path: of the file; its folder is there.
+        content: of the file.
+        remedy: what to do where it cannot be written.
 
     Raises:
         MfvError: the disk is full, or the file cannot be written.
 
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
-        for left in path.parent.glob(f"{path.name}.*.part"):  # by a process that was killed
-            left.unlink()
+        for part in path.parent.glob(f"{path.name}.*.part"):
+            if _is_left(part, path.name):
+                part.unlink(missing_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
@@ -78,10 +87,24 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MfvError(
-                f"the disk of {path.parent} is full ({len(content) / 1e6:.0f} MB more were needed): make room, or set "
-                "another store.root; what is stored is kept, and the same command goes on behind it"
+                f"the disk of {path.parent} is full ({len(content) / 1e6:.0f} MB more were needed): make room, or "
+                f"{remedy}; what is stored is kept, and the same command goes on behind it"
             ) from error
-        raise MfvError(f"{path} cannot be written: {error.strerror}; set another store.root") from error
+        raise MfvError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+
+
+def _is_left(part: Path, name: str) -> bool:
+    """Say whether who wrote at a part of a file is gone: a process of this machine, or one of a day ago."""
+    host, _, process = part.name.removeprefix(f"{name}.").removesuffix(".part").rpartition(".")
+    try:
+        if host not in ("", socket.gethostname()) or not process.isdigit():
+            return time.time() - part.stat().st_mtime > DAY
+        os.kill(int(process), 0)  # asks whether it is there
+    except (ProcessLookupError, OverflowError):
+        return True
+    except (FileNotFoundError, PermissionError):
+        pass
+    return False
 
 
 class Shard:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -115,8 +116,9 @@ class ShardedStore:
     # --- writing and keeping ----------------------------------------------------------------------
 
     def touch(self) -> None:
-        """Note that the store is used now: `mfv store prune --days` removes what is not."""
-        os.utime(self.directory / MANIFEST)
+        """Note that the store is used now, where it may be written: `mfv store prune --days` removes what is not."""
+        with suppress(OSError):
+            os.utime(self.directory / MANIFEST)
 
     def verify(self) -> list[DamagedShard]:
         """Read everything and return what is damaged."""
@@ -143,7 +145,7 @@ class ShardedStore:
         for number in self.missing():
             if other.path(number).exists():
                 Shard(other.path(number)).verify()
-                write_whole(self.path(number), other.path(number).read_bytes())
+                write_whole(self.path(number), other.path(number).read_bytes(), "name another folder to merge into")
                 copied += 1
         return copied
 
@@ -305,11 +307,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise MfvError(f"{directory} is no activation store: it has no {MANIFEST}") from error
     except ValueError as error:
         raise MfvError(f"{path} is damaged ({error}): remove the folder {directory}") from error
+    if not isinstance(manifest, dict):
+        raise MfvError(f"{path} is damaged (it holds no names and values): remove the folder {directory}")
     if manifest.get("schema") != SCHEMA:
         raise MfvError(
             f"{directory} was written by another version of mfv (schema {manifest.get('schema')}, here {SCHEMA}): "
             "remove the folder (`mfv store prune` finds all of them); it is made again"
         )
+    for name in ("rows", "shard_rows"):
+        value = manifest.get(name)
+        if not isinstance(value, int) or value < 1:
+            raise MfvError(f"{path} is damaged ({name} is {value}): remove the folder {directory}")
     return manifest
 
 
