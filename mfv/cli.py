@@ -10,6 +10,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +23,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mfv import distributed, store_command
+from mfv.commands import setting, shell_setting
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
 from mfv.overrides import check_choices, explained
-from mfv.sweeps import check_launcher, note_failure, report_failures
+from mfv.sweeps import Job, check_launcher, report_failures, report_killed
 from mfv.version import __version__
 
 BESIDE = (  # of several processes, what makes Hydra write nothing for those that are not the first
@@ -37,7 +39,8 @@ BESIDE = (  # of several processes, what makes Hydra write nothing for those tha
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 INTERRUPTED = 130  # exit status, as shells have it
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
-QUIET = ("machine.progress=false", "hydra.job_logging.root.level=WARNING")
+NO_BARS = "machine.progress="  # which a command that is told need not say
+QUIET = (f"{NO_BARS}false", "hydra.job_logging.root.level=WARNING")
 
 logger = logging.getLogger("mfv")
 
@@ -48,31 +51,31 @@ def job(config: DictConfig) -> None:
         logging.disable(logging.ERROR)  # the first process speaks; of what ends this one alone, this one
     context = HydraConfig.get()
     directory = Path(context.runtime.output_dir)
-    overrides = [word for word in context.overrides.task if not word.startswith("launch=")]  # alone there is no sweep
-    sweep = context.mode == RunMode.MULTIRUN
-    if distributed.rank() == 0 and not sweep:
+    sweep = Path(context.sweep.dir).absolute() if context.mode == RunMode.MULTIRUN else None
+    overrides = [word for word in context.overrides.task if not word.startswith(("launch=", NO_BARS))]
+    if distributed.rank() == 0 and sweep is None:
         distributed.meet()  # for this the others wait in `main`
     command = shlex.join(["python", "run.py", *overrides])
-    group = Path(context.sweep.dir).name if sweep else None
+    of_sweep = Job(sweep, context.job.num, directory) if sweep else None
     try:
         check_choices(context.runtime.choices)
         keep_freed_memory()
         from mfv.pipeline import run  # here, so that --help and typing mistakes are answered at once
 
-        run(config, directory, command, group)
+        run(config, directory, command, sweep)
     except MfvError as error:
-        _fail(str(error), command, directory if sweep else None)
+        _fail(str(error), command, of_sweep)
     except KeyboardInterrupt as stop:
-        folder = f"hydra.sweep.dir={context.sweep.dir}" if sweep else f"hydra.run.dir={directory}"
+        folder = setting("hydra.sweep.dir", context.sweep.dir) if sweep else setting("hydra.run.dir", directory)
         logger.error("%s; the same command goes on from here, in the same directory:", str(stop) or "stopped")
         logger.error("  %s", _again(folder))
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not sweep:
+        if sweep is None:
             traceback.print_exception(error)
             sys.exit(1)
         logger.exception("the job failed")
-        _fail(f"{type(error).__name__}: {error}", command, directory)
+        _fail(f"{type(error).__name__}: {error}", command, of_sweep)
 
 
 def _again(folder: str) -> str:
@@ -98,11 +101,11 @@ def _options_first(words: Sequence[str]) -> list[str]:
     return [*options, *settings]
 
 
-def _fail(message: str, command: str, job_of_sweep: Path | None) -> None:
+def _fail(message: str, command: str, of_sweep: Job | None) -> None:
     logger.critical("error: %s", message)
-    if job_of_sweep is None:
+    if of_sweep is None:
         sys.exit(1)
-    note_failure(job_of_sweep, f"{command} {shlex.quote(f'hydra.run.dir={job_of_sweep}')}", message)
+    of_sweep.note_failure(f"{command} {shell_setting('hydra.run.dir', of_sweep.directory)}", message)
 
 
 def with_quiet(arguments: Sequence[str]) -> list[str]:
@@ -164,6 +167,15 @@ def _main() -> None:
             raise
         print(f"error: {error.filename or 'the folder of the run'} cannot be written ({error.strerror}): give another "
               "folder, hydra.run.dir=… (of a sweep: hydra.sweep.dir=…)", file=sys.stderr)  # fmt: skip
+        sys.exit(1)
+    except BrokenProcessPool:  # of the launcher joblib
+        if not ours:
+            raise
+        report_killed(lambda sweep: _again(setting("hydra.sweep.dir", sweep)))
+    except ValueError as error:
+        if not ours or not {"--shell-completion", "-sc"} & {*sys.argv[1:]}:
+            raise
+        print(f"error: --shell-completion: {error}: --shell-completion install=bash", file=sys.stderr)
         sys.exit(1)
     report_failures()
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mfv.activations.view import seen_part
+from mfv.commands import shell_setting
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
 from mfv.errors import MfvError
@@ -51,7 +52,8 @@ def read_run(directory: str | Path) -> FacetSet:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise MfvError(f"the run in {directory} cannot be read ({type(error).__name__}: {error}): {REMAKE}") from error
     if found.images is None:
-        raise MfvError(f"the run in {directory} is not finished: give its command again with hydra.run.dir={directory}")
+        again = shell_setting("hydra.run.dir", directory)
+        raise MfvError(f"the run in {directory} is not finished: give its command again with {again}")
     return found
 
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 import conf
 from mfv.errors import MfvError, nearest_names
 
+SEVERAL = ("layer", "unit", "position")
 KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a text"}
 
 
@@ -36,7 +37,13 @@ def explained(error: HydraException, arguments: Sequence[str]) -> str:
         given, key, values = found.groups()
         if (Path(conf.__file__).parent / key.partition("@")[0]).is_dir():
             return f"{given}: several choices of {key} are a sweep of jobs, with -m in front"
-        return f"{given}: several values are {key}=[{values}] in one job, or a sweep of jobs with -m in front"
+        sweep = "a sweep of jobs, with -m in front"
+        if not takes_several(key, _composed(arguments, key)):
+            return f"{given}: several values of {key} are {sweep}"
+        return f"{given}: several values are {key}=[{values}] in one job, or {sweep}"
+    if re.match("Could not override 'experiment'", message):
+        given = next((word for word in arguments if word.startswith("experiment=")), "experiment")
+        return f"{given}: an experiment is a file of one's own, experiment/NAME.yaml in the folder of --config-dir"
     if found := re.match(r"Could not (?:override|delete from config\.) '([^']*)'", message):
         return no_key(found[1], _composed(arguments, found[1]))
     if found := re.match(r"Error merging override (?:\+\+)?([^=]*)=(.*)", message):
@@ -76,6 +83,14 @@ def no_key(key: str, config: Mapping[str, Any] | None) -> str:
     hint = f"; did you mean {', or '.join(near[:3])}?" if near else ""
     where = f"{'.'.join(known)} has" if known else "there are"
     return f"{prefix}{last}: there is no such key{hint} ({where} {', '.join(names)})"
+
+
+def takes_several(key: str, config: Mapping[str, Any] | None) -> bool:
+    """Say whether one job takes several values of a key: units, layers, a place in the map, and what is a list."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return key in SEVERAL or isinstance(value, list)
 
 
 def choices_with(group: str, key: str) -> list[str]:
@@ -128,7 +143,7 @@ def check_choices(choices: Mapping[str, str | None]) -> None:
         return
     for key, choice in choices.items():
         group = key.partition("@")[0]
-        if choice is not None and "@" in key and not group.startswith("hydra"):
+        if choice is not None and ("@" in key or key == "experiment") and not group.startswith("hydra"):
             options = GlobalHydra.instance().config_loader().get_group_options(group)
             if choice not in options:
                 raise MfvError(no_choice(key, choice, options))

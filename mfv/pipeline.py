@@ -39,14 +39,14 @@ ROWS, RUNS = "rows", "runs"  # what a unit of many is to a logger
 logger = logging.getLogger("mfv")
 
 
-def run(config: DictConfig, directory: str | Path, command: str = "", group: str | None = None) -> list[FacetSet]:
+def run(config: DictConfig, directory: str | Path, command: str = "", sweep: Path | None = None) -> list[FacetSet]:
     """Make one run: collect, then per unit select, discover, render, judge, report.
 
     Args:
         config: as conf/ composes it.
         directory: of the run; a run begun there before is finished.
         command: what reproduces the run, for the gallery.
-        group: the sweep that the run belongs to, for W&B.
+        sweep: the folder of the sweep that the run belongs to; W&B gets its name.
 
     Returns:
         The facets of the unit; where several are asked for, of each that has any.
@@ -58,10 +58,11 @@ def run(config: DictConfig, directory: str | Path, command: str = "", group: str
     """
     settings = distributed.first(lambda: resolved(config))
     directory = distributed.first(lambda: Path(directory))  # the first one's: its name may be the time
-    with writing({"hydra.run.dir": directory, "store.root": settings["store"]["root"]}):
+    results = {"hydra.sweep.dir": sweep} if sweep else {"hydra.run.dir": directory}
+    with writing({**results, "store.root": settings["store"]["root"]}):
         distributed.together(lambda: _check(settings))
         with alone_in(directory, "hydra.run.dir"):
-            return _run(config, settings, directory, command, group)
+            return _run(config, settings, directory, command, sweep.name if sweep else None)
 
 
 def _run(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from mfv.commands import shell_setting
 from mfv.errors import MfvError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -21,8 +22,8 @@ def writing(places: Mapping[str, str | Path | None]) -> Iterator[None]:
     """Say what to do where something cannot be written, in place of a library's traceback; all other errors pass.
 
     Args:
-        places: the folders that are written to, by the setting that names each; None for one that is not used. The
-            first one is that of the results.
+        places: the folders that are written to, by the setting that names each, of the command line with a dot
+            in it; None for one that is not used. The first one is that of the results.
 
     Raises:
         MfvError: a disk is full, or one of the folders cannot be made or written.
@@ -49,7 +50,8 @@ def unwritable(error: BaseException, places: Mapping[str, str | Path | None]) ->
         if not used:
             return message
         setting, place = next(iter(used.items()))
-        return f"{message}; what is finished is kept, and the same again with {setting}={place} goes on behind it"
+        word = shell_setting(setting, place) if "." in setting else f"{setting}={place}"
+        return f"{message}; what is finished is kept, and the same again with {word} goes on behind it"
     for setting, place in used.items():
         if file is not None and _meet(file, place) and (number in REFUSED or not place.is_dir()):
             return f"{file} cannot be written ({os.strerror(number or 0)}): give another folder, {setting}=…"

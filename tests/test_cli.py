@@ -14,8 +14,11 @@ import pytest
 import yaml
 from commands import ROOT, SCRIPT, Command
 from filelock import FileLock
+from hydra import compose, initialize_config_module
 
 from mfv import cli, pipeline
+from mfv.commands import shell_setting
+from mfv.config import register
 from mfv.errors import MfvError
 from mfv.sole import LOCK
 
@@ -106,6 +109,7 @@ EARLY = [
     (["launch=joblib"], "launch=joblib is for the jobs of a sweep, be it a single one: put -m in front"),
     (["hydra.run.dir=0.txt/run"], "0.txt/run cannot be written (Not a directory): give another folder, hydra.run.dir="),
     (["store.root=0.txt/store"], "0.txt is a file; give a folder"),
+    (["--shell-completion"], "--shell-completion install=bash"),
     (["unit=bell", "pepper"], "'pepper' is no setting: settings are KEY=VALUE"),
 ]
 # One process with the command line's libraries, and a copy of it for each: in place of an interpreter for each.
@@ -230,6 +234,39 @@ def test_a_failing_job_does_not_stop_the_sweep(tmp_path: Path) -> None:
     assert f"hydra.run.dir={tmp_path}/sweep/1" in command  # this job alone, in its place
 
 
+def test_where_jobs_lie_elsewhere_their_failures_are_told_and_no_other_files_touched(tmp_path: Path) -> None:
+    other = tmp_path / "sweep" / "mine" / "failure.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("of something else")
+    sweep = ["-m", "unit=99999", "hydra.sweep.dir=sweep", f"hydra.sweep.subdir='{tmp_path}/a,b'", "--quiet"]
+    for _ in range(2):
+        code, output = run(sweep, tmp_path)
+        assert code == 1
+        assert "1 of the sweep's jobs failed" in output
+        assert f"{tmp_path}/a,b" in output
+    (command,) = [line for line in output.splitlines() if line.startswith("  python run.py")]
+    words = shlex.split(command)
+    assert f"hydra.run.dir='{tmp_path}/a,b'" in words  # as Hydra reads a comma
+    assert "machine.progress" not in command
+    assert other.read_text() == "of something else"
+    assert [path.name for path in (tmp_path / "sweep").glob(".failures/*")] == ["000000.txt"]
+
+
+def test_a_sweep_in_the_folder_of_a_run_is_a_mistake(tmp_path: Path) -> None:
+    code, output = run(["-m", "unit=3,4", "hydra.run.dir=mine"], tmp_path)
+    assert code == 1
+    assert "hydra.run.dir=mine is of a single run: the folder of a sweep's jobs is hydra.sweep.dir=…" in output
+
+
+def test_an_experiment_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "small.yaml").write_text("# @package _global_\nfacets: 0\n")
+    code, output = run(["--config-dir", "mine", "experiment=smal"], tmp_path)
+    assert code == 1
+    assert "experiment=smal: there is no such choice; did you mean small?" in output
+    assert "facets is 0" in run(["--config-dir", "mine", "experiment=small"], tmp_path)[1]
+
+
 def test_a_mistake_is_answered(tmp_path: Path) -> None:
     code, output = run(["layer=classifier.1", "unit=bel peper"], tmp_path)
     assert code == 1
@@ -271,6 +308,15 @@ def test_the_command_that_goes_on_has_its_options_in_front(monkeypatch: pytest.M
     monkeypatch.setattr("sys.argv", given)
     expected = "python run.py -m --config-dir my_conf unit=8,9 facets=2 hydra.sweep.dir=new"
     assert cli._again("hydra.sweep.dir=new") == expected
+
+
+@pytest.mark.parametrize("value", ["/a/b", "a,b[c]", "it's", 'a "b" c', "a\\", "a\\'b", "ü${x}", "a=b:{c}", "~x(1)#&;"])
+def test_a_folder_of_any_name_is_read_as_it_is(value: str) -> None:
+    register()
+    (word,) = shlex.split(shell_setting("hydra.run.dir", value))
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", [word], return_hydra_config=True)
+    assert config.hydra.run.dir == value
 
 
 def test_another_configuration_does_not_overwrite_a_run(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_offline_run_holds_config_curves_images_and_table(nobody, facet_set, tmp
     assert changed <= {"WANDB_SERVICE"}  # wandb's own process
     (run,) = runs_of(directory)
     assert [record.getMessage() for record in caplog.records if record.name.startswith("mfv")] == [
-        f"W&B is offline; to upload this run: wandb sync {run}"
+        f"W&B is offline; to upload this run: wandb sync {run.parent}/offline-run-*-{run.name.rpartition('-')[2]}"
     ]
     assert capfd.readouterr() == ("", "")
 

@@ -35,6 +35,22 @@ def test_a_sweep_is_the_same_wherever_its_jobs_run(launch: str, tmp_path: Path) 
     assert list((tmp_path / "store").rglob("*.part")) == []
 
 
+def test_a_killed_process_is_told_with_what_failed_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweeps, "begun", [tmp_path])
+    monkeypatch.setattr(sweeps, "failures", [])
+    for number in (10, 9):
+        sweeps.Job(tmp_path, number, tmp_path / "job").note_failure(f"python run.py unit={number}", "no such unit")
+    with pytest.raises(SystemExit) as end:
+        sweeps.report_killed(lambda sweep: f"python run.py -m hydra.sweep.dir={sweep}")
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert "a job's process was killed" in said
+    assert f"on behind it:\n  python run.py -m hydra.sweep.dir={tmp_path}\n" in said
+    assert said.index("2 of the sweep's jobs failed") < said.index("unit=9\n    no such unit") < said.index("unit=10")
+
+
 def test_a_launcher_that_is_not_installed_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "_is_there", lambda module: False)
     with pytest.raises(MfvError, match=r'launch=ray needs .*pip install "mfv\[ray\]"'):

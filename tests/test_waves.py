@@ -352,7 +352,7 @@ def test_units_are_named_by_number_span_list_and_all() -> None:
     assert unit_names("all", 3) == [0, 1, 2]
     assert unit_names("2-4", 10) == [2, 3, 4]
     assert unit_names([3, "5-6", 5, "n03032252"], 10) == [3, 5, 6, "n03032252"]
-    for wrong, shown in (("4-2", "4-2"), ("0-10", "0-9")):
+    for wrong, shown in (("4-2", "4-2: give the smaller"), ("0-10", "0-10: the layer's units are 0-9$")):
         with pytest.raises(MfvError, match=shown):
             unit_names(wrong, 10)
     with pytest.raises(MfvError, match="at least one unit"):

@@ -1,6 +1,7 @@
 """What cannot be written is said, and loses nothing: a full disk, a folder of others, a file in a folder's place."""
 
 import errno
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_a_full_disk_is_said_and_the_same_call_goes_on(tmp_path: Path) -> None:
     (broken / "contact_sheet.png.part").unlink()
     assert torch.equal(visualize("broken").images, visualize("whole").images)
     assert (broken / "gallery.html").exists()
+
+
+def test_a_full_disk_is_told_with_a_folder_that_hydra_can_read(tmp_path: Path) -> None:
+    message = unwritable(OSError(errno.ENOSPC, "No space left on device"), {"hydra.sweep.dir": tmp_path / "a,b"})
+    assert message is not None
+    word = f"hydra.sweep.dir='{tmp_path}/a,b'"
+    assert f"the same again with {shlex.quote(word)} goes on" in message
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -46,7 +46,7 @@ def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | 
         count: how many units the layer has.
 
     Raises:
-        MfvError: a span reaches beyond the layer, or the list is empty.
+        MfvError: a span runs backwards or reaches beyond the layer, or the list is empty.
 
     """
     given = [unit] if isinstance(unit, int | str) else list(unit)
@@ -56,8 +56,10 @@ def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | 
             names += range(count)
         elif isinstance(each, str) and (span := _RANGE.fullmatch(each)):
             first, last = int(span[1]), int(span[2])
-            if first > last or last >= count:
-                raise MfvError(f"unit={each}: the layer's units are 0-{count - 1}; give the smaller number first")
+            if first > last:
+                raise MfvError(f"unit={each}: give the smaller number first (the layer's units are 0-{count - 1})")
+            if last >= count:
+                raise MfvError(f"unit={each}: the layer's units are 0-{count - 1}")
             names += range(first, last + 1)
         else:
             names.append(each)

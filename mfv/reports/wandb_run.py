@@ -4,6 +4,7 @@ import logging
 import netrc
 import os
 import secrets
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,8 @@ def open_wandb(
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         logger = WandbLogger(name, directory, project=project, id=identifier, experiment=run)
     if mode == "offline":
-        log.info("W&B is offline; to upload this run: wandb sync %s", Path(run.dir).parent)
+        runs = Path(run.dir).parents[1]  # this one's folder, and those of the same run before it was resumed
+        log.info("W&B is offline; to upload this run: wandb sync %s/offline-run-*-%s", shlex.quote(str(runs)), run.id)
     elif run.url:
         log.info("W&B run: %s", run.url)
     return logger
