@@ -212,12 +212,12 @@ def _tell_of_finished(pages: Sequence[Path], experiment: Experiment, unlogged: b
     """
     finished = [page.parent for page in pages if page.exists()]
     judge = experiment.judge_model.name if experiment.judge_model else None
-    remedy = "and stay so; their gallery.html removed, the same command does them again"
+    remedy = "stay so; the same command does a unit again whose gallery.html is removed"
     others = sum(_judge_of(place) != judge for place in finished) if judge else 0
     if others:
-        logger.warning("%d units were finished without the judge %s %s", others, judge, remedy)
+        logger.warning("units that were finished without the judge %s (%d) %s", judge, others, remedy)
     if unlogged and finished:
-        logger.warning("%d units were finished with other loggers %s", len(finished), remedy)
+        logger.warning("units that were finished with other loggers (%d) %s", len(finished), remedy)
 
 
 def _judge_of(place: Path) -> str | None:

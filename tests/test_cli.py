@@ -283,10 +283,10 @@ def test_units_that_were_finished_without_a_judge_are_told(tmp_path: Path, caplo
     pages = [tmp_path / str(number) / "gallery.html" for number in range(3)]  # one is still to be made
     asked = SimpleNamespace(judge_model=SimpleNamespace(name="resnet50"))
     pipeline._tell_of_finished(pages, asked, unlogged=True)  # type: ignore[arg-type]
-    remedy = "and stay so; their gallery.html removed, the same command does them again"
+    remedy = "stay so; the same command does a unit again whose gallery.html is removed"
     assert caplog.messages == [
-        f"1 units were finished without the judge resnet50 {remedy}",
-        f"2 units were finished with other loggers {remedy}",
+        f"units that were finished without the judge resnet50 (1) {remedy}",
+        f"units that were finished with other loggers (2) {remedy}",
     ]
     caplog.clear()
     pipeline._tell_of_finished(pages, SimpleNamespace(judge_model=None), unlogged=False)  # type: ignore[arg-type]
