@@ -62,8 +62,14 @@ class Job:
             message: why it failed.
 
         """
-        (self.sweep / NOTES).mkdir(parents=True, exist_ok=True)
-        (self.sweep / NOTES / f"{self.number:06d}.txt").write_text(f"{command}\n    {message}\n", encoding="utf-8")
+        note = f"{command}\n    {message}"
+        try:
+            (self.sweep / NOTES).mkdir(parents=True, exist_ok=True)
+            (self.sweep / NOTES / f"{self.number:06d}.txt").write_text(note + "\n", encoding="utf-8")
+        except OSError:  # a full disk, which may be what the job failed of
+            if not begun:  # the sweep is another process's
+                raise
+            failures.append(note)
 
 
 def noted_failures(sweep: Path) -> list[str]:

@@ -252,6 +252,14 @@ def test_where_jobs_lie_elsewhere_their_failures_are_told_and_no_other_files_tou
     assert [path.name for path in (tmp_path / "sweep").glob(".failures/*")] == ["000000.txt"]
 
 
+def test_a_full_disk_in_a_sweep_is_told_with_the_folder_of_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "sweep" / "0").mkdir(parents=True)
+    (tmp_path / "sweep" / "0" / "config.yaml.part").symlink_to("/dev/full")
+    code, output = run(["-m", "unit=3", "hydra.sweep.dir=sweep"], tmp_path)
+    assert code == 1
+    assert f"and the same again with hydra.sweep.dir={tmp_path}/sweep goes on behind it" in output
+
+
 def test_a_sweep_in_the_folder_of_a_run_is_a_mistake(tmp_path: Path) -> None:
     code, output = run(["-m", "unit=3,4", "hydra.run.dir=mine"], tmp_path)
     assert code == 1

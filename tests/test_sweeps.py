@@ -51,6 +51,18 @@ def test_a_killed_process_is_told_with_what_failed_before(
     assert said.index("2 of the sweep's jobs failed") < said.index("unit=9\n    no such unit") < said.index("unit=10")
 
 
+def test_a_failure_that_cannot_be_noted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / sweeps.NOTES).touch()  # stands for a full disk
+    monkeypatch.setattr(sweeps, "failures", [])
+    job = sweeps.Job(tmp_path, 0, tmp_path / "job")
+    monkeypatch.setattr(sweeps, "begun", [])
+    with pytest.raises(OSError, match="exists"):
+        job.note_failure("python run.py", "full")
+    monkeypatch.setattr(sweeps, "begun", [tmp_path])
+    job.note_failure("python run.py", "full")
+    assert sweeps.failures == ["python run.py\n    full"]
+
+
 def test_a_launcher_that_is_not_installed_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "_is_there", lambda module: False)
     with pytest.raises(MfvError, match=r'launch=ray needs .*pip install "mfv\[ray\]"'):

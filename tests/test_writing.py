@@ -1,10 +1,13 @@
 """What cannot be written is said, and loses nothing: a full disk, a folder of others, a file in a folder's place."""
 
 import errno
+import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import small
 import torch
 from torch.multiprocessing import ProcessRaisedException
 
@@ -12,7 +15,9 @@ import mfv
 from mfv.api import fast_recipe
 from mfv.data import PhotoCrops
 from mfv.errors import MfvError
+from mfv.finished import read_run
 from mfv.models.torchvision import torchvision_model
+from mfv.structures import FacetSet
 from mfv.writing import check_folder, unwritable, writing
 
 
@@ -52,6 +57,14 @@ def test_a_full_disk_is_known_by_its_words_from_other_libraries_and_processes(nu
         message = unwritable(error, {"hydra.run.dir": tmp_path, "store.root": None})
         assert message is not None
         assert f"hydra.run.dir={tmp_path} goes on behind it" in message
+
+
+def test_a_run_that_is_not_finished_is_told_with_a_folder_that_hydra_can_read(tmp_path: Path) -> None:
+    small.visualize(directory=tmp_path / "run")
+    replace(FacetSet.load(tmp_path / "run"), images=None).save(tmp_path / "a,b")
+    again = re.escape(shlex.quote(f"hydra.run.dir='{tmp_path}/a,b'"))
+    with pytest.raises(MfvError, match=f"is not finished: give its command again with {again}$"):
+        read_run(tmp_path / "a,b")
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
