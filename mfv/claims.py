@@ -24,6 +24,7 @@ from mfv.structures import Unit, holds_results, write_json
 
 BEGUN = "experiment.json"
 INPUTS = "inputs.json"
+MODEL = ("labels", "synsets", "input_size", "resize", "code_layer", "anchor_layer")  # what else is known of a network
 
 logger = logging.getLogger("mfv")
 
@@ -46,7 +47,8 @@ def claim(directory: Path, experiment: Experiment, unit: Unit | None = None) -> 
         if not path.exists():
             raise MfvError(f"{directory} holds results of a run that was begun otherwise: choose another directory")
         known = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(name for name in {*known, *asked} if known.get(name) != asked.get(name))
+        since = {name for name in MODEL if name not in known}  # an older version did not write these down
+        changed = sorted(name for name in {*known, *asked} - since if known.get(name) != asked.get(name))
         if changed:
             raise MfvError(
                 f"{directory} holds the results of another call (it differs in {', '.join(changed)}): "
@@ -97,7 +99,15 @@ def _asked(experiment: Experiment, unit: Unit | None) -> dict[str, Any]:
         "select and count": described(experiment.selection),
         "refinement": described(experiment.refinement),
         "exemplars": experiment.exemplar_count,
+        **{name: _of_model(getattr(experiment.model, name)) for name in MODEL},
     }
+
+
+def _of_model(value: Any) -> Any:
+    """Return a setting of the network; of names, which may be thousands, a hash."""
+    if not isinstance(value, tuple):
+        return value
+    return f"{len(value)} {hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]}"
 
 
 def described(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """One call in a notebook: what it is given wrong is answered with the remedy, and presets go by their names."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from small import IMAGES, network, visualize
 from torch import nn
 
 import mfv
+from mfv.claims import MODEL
 from mfv.discovery import KMeans
 from mfv.errors import MfvError
 from mfv.models.target import TargetModel
@@ -166,6 +168,7 @@ def test_a_directory_is_not_taken_for_another_calls(tmp_path: Path) -> None:
     assert torch.equal(first.images, again.images)
     others = {"unit": {"unit": 2}, "facets": {"facets": 3}, "seed": {"seed": 5}, "images": {"images": IMAGES[1:]}}
     others |= {"recipe": {"recipe": mfv.fast_recipe(3)}, "discovery": {"discovery": KMeans()}}
+    others |= {"labels": {"labels": ["a", "b", "c"]}, "input_size, resize": {"input_size": 36}}
     for differing, changes in others.items():
         with pytest.raises(MfvError, match=rf"another call \(it differs in {differing}\): choose another directory"):
             visualize(directory=tmp_path, **changes)
@@ -173,9 +176,34 @@ def test_a_directory_is_not_taken_for_another_calls(tmp_path: Path) -> None:
     torch.nn.init.zeros_(other[0].bias)
     with pytest.raises(MfvError, match=r"it differs in network"):
         visualize(directory=tmp_path, network=other)
+    sized = TargetModel(network(), name="sequential", input_size=32, code_layer="2")
+    with pytest.raises(MfvError, match=r"it differs in code_layer\)"):
+        visualize(directory=tmp_path, network=sized, input_size=None)
     (tmp_path / "experiment.json").unlink()
     with pytest.raises(MfvError, match=r"holds results of a run that was begun otherwise"):
         visualize(directory=tmp_path)
+
+
+def test_what_an_older_version_did_not_write_down_is_taken_as_it_is(tmp_path: Path) -> None:
+    visualize(directory=tmp_path)
+    path = tmp_path / "experiment.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in known.items() if name not in MODEL}))
+    assert len(visualize(directory=tmp_path)) == 2
+
+
+def test_stored_activations_are_not_those_of_an_edited_network(tmp_path: Path) -> None:
+    class Scaled(nn.Sequential):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return super().forward(pixels * self.k)
+
+    def activations(k: float, **options: Any) -> np.ndarray:
+        scaled = Scaled(*network())
+        scaled.k = k
+        return visualize(network=scaled, **options).activations
+
+    activations(1.0, store=tmp_path)
+    assert np.array_equal(activations(-3.0, store=tmp_path), activations(-3.0))
 
 
 def test_a_call_that_left_no_results_may_be_corrected(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 import copy
 import logging
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from hydra.utils import instantiate
@@ -18,6 +22,7 @@ from mfv.models import imagenet
 from mfv.models.custom import custom_model
 from mfv.models.fingerprint import network_fingerprint
 from mfv.models.layers import describe_layers
+from mfv.models.own_code import own_code
 from mfv.models.target import TargetModel, channels_first
 from mfv.models.timm import efficientnet_lite, timm_model
 from mfv.models.torchvision import torchvision_model
@@ -261,6 +266,86 @@ def test_networks_that_differ_in_a_setting_have_other_fingerprints():
 
     assert of(0.01) == of(0.01, "a0")
     assert of(0.01) != of(0.9)
+
+
+OWN = """
+from torch import nn
+
+POWER = {power}
+
+def louder(x):
+    return {louder}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.factor, self.act = {factor}, {act}
+
+    def forward(self, x):{comment}
+        self.side = x.shape[-1]
+        return self.ending(self.act(louder(x)).mean((2, 3)) ** POWER)
+
+    def ending(self, x):
+        return self.linear({ending})
+
+    def training_step(self, batch):
+        return {unused}
+"""
+PLAIN = {"power": 1, "louder": "x * 2 if 'a' in {'a', 'b', 'c'} else x", "factor": 3, "act": "lambda x: x + 1"}
+PLAIN |= {"ending": "x * self.factor", "comment": "", "unused": "batch"}
+
+
+def own_network(**changes):
+    """Return a network whose class was defined by a cell of a notebook, with other words in it."""
+    names = {"__name__": "__main__"}
+    exec(OWN.format(**{**PLAIN, **changes}), names)
+    torch.manual_seed(0)
+    return names["Net"]()
+
+
+def own_fingerprint(**changes):
+    return network_fingerprint(TargetModel(own_network(**changes), input_size=8))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"power": 2}, {"louder": "x * 3"}, {"factor": 4}, {"act": "lambda x: x + 2"}, {"ending": "self.factor - x"}],
+    ids=str,
+)
+def test_networks_whose_code_differs_have_other_fingerprints(change):
+    assert own_fingerprint(**change) != own_fingerprint()
+
+
+@pytest.mark.parametrize("change", [{}, {"comment": "\n        # once more\n"}, {"unused": "batch + 1"}], ids=str)
+def test_code_that_no_pass_runs_counts_for_nothing(change):
+    assert own_fingerprint(**change) == own_fingerprint()
+
+
+def test_what_a_pass_sets_counts_for_nothing():
+    used = own_network()
+    used(torch.zeros(1, 3, 5, 5))
+    assert network_fingerprint(TargetModel(used, input_size=8)) == own_fingerprint()
+
+
+def test_a_networks_fingerprint_is_the_same_in_any_process():
+    program = "from test_models import own_fingerprint; print(own_fingerprint())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in "12"
+    }
+    assert found == {own_fingerprint()}
+
+
+def test_of_shipped_networks_the_code_does_not_count():
+    assert list(own_code(torchvision.models.resnet18())) == []
+    assert list(own_code(timm.create_model("vit_tiny_patch16_224"))) == []
 
 
 def test_networks_that_give_mappings_and_layers_that_give_no_tensor():
