@@ -27,8 +27,9 @@ from mfv.experiment import Discovery, Experiment, Machine, directories
 from mfv.interruption import Interrupted
 from mfv.jobs import UnitsJob, is_done
 from mfv.models.choice import layer_names, names_several, position_name
+from mfv.models.naming import OUTPUT
 from mfv.models.target import TargetModel
-from mfv.models.units import resolve_units, unit_count
+from mfv.models.units import is_label, resolve_unit, resolve_units, unit_count
 from mfv.notebook import Facets
 from mfv.objectives import ClassMargin, FacetAnchor
 from mfv.presets import preset
@@ -40,6 +41,8 @@ from mfv.schedules import Geometric
 from mfv.sole import alone_in
 from mfv.structures import FacetSet, Unit
 from mfv.writing import writing
+
+Labels = Sequence[str] | Mapping[int, str]
 
 
 @contextmanager
@@ -61,7 +64,7 @@ def visualize(
     images: Any,
     facets: int | str = 10,
     *,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
     input_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -90,7 +93,7 @@ def visualize(
         images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
             [0, 1] or uint8, arrays (H, W, 3), paths.
         facets: how many kinds to look for, at least 1, or "auto" (`mfv.discovery.automatic`).
-        labels: the class names, in the order of the output.
+        labels: the class names, in the order of the output, one for each; or a mapping of the classes' numbers to them.
         input_size: the side of the network's input, in pixels; by default 224.
         mean: per channel in [0, 1] RGB, subtracted from the pixels; by default ImageNet's.
         std: per channel, divides them; by default ImageNet's.
@@ -130,7 +133,7 @@ def visualize(
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
         accelerator=accelerator, progress=progress,
     )  # fmt: skip
-    units = [] if names_several(layer, unit) else _units(experiment.model, layer, unit, labels)
+    units = _one_unit(experiment.model, layer, unit, labels)
     if len(units) != 1:
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
     try:
@@ -231,7 +234,7 @@ def _experiment(
     images: Any,
     facets: int | str,
     *,
-    labels: Sequence[str] | None,
+    labels: Labels | None,
     input_size: int | None,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
@@ -281,15 +284,39 @@ def _whole(value: Any) -> Any:
         return value
 
 
-def _units(model: TargetModel, layer: str, units: Any, labels: Sequence[str] | None) -> list[Unit]:
-    """Return the units of a layer that are asked for; an error where the labels that were given are not those of it."""
-    name = str(layer)  # of a Sequential's part: a number
-    if labels is not None and model.is_output(name) and len(labels) != (count := unit_count(model, name)):
-        raise MfvError(f"there are {len(labels)} labels, but {count} units in layer {layer!r}: give one for each")
-    units = _whole(units)
+def _one_unit(model: TargetModel, layer: str, unit: Any, labels: Labels | None) -> list[Unit]:
+    """Return the unit of a layer that is asked for; where that are several, none, or them."""
+    given = unit[0] if isinstance(unit, list | tuple) and len(unit) == 1 else unit
+    if names_several(layer, None):
+        return []
+    if is_label(model, str(layer), given):  # a class may be called "all", or "0-9"
+        _check_labels(model, str(layer), labels)
+        return [resolve_unit(model, str(layer), given)]
+    return [] if names_several(None, given) else _units(model, layer, given, labels)
+
+
+def _units(model: TargetModel, layer: str, units: Any, labels: Labels | None) -> list[Unit]:
+    """Return the units of a layer that are asked for; an error where the labels that were given are not as many."""
+    name, units = str(layer), _whole(units)  # of a Sequential's part the name is a number
     if not isinstance(units, str | int | Iterable):
         raise MfvError(f"unit is {units!r}; give a number, a name, or several")
-    return resolve_units(model, name, units if isinstance(units, str | int) else [_whole(each) for each in units])
+    _check_labels(model, name, labels)
+    given = [units] if isinstance(units, str | int) else [_whole(each) for each in units]
+    for each in given:
+        if not isinstance(each, str | int):
+            raise MfvError(f"a unit is {each!r}; of several give a list of numbers and names: units=[3, 12]")
+    return resolve_units(model, name, given)
+
+
+def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None:
+    """Raise `MfvError` where the labels that were given are not as many as the classes, of which a layer may be one."""
+    classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
+    if labels is None or classes is None:
+        return
+    count = unit_count(model, classes)
+    if len(model.labels) != count:
+        place = f"in layer {classes!r}" if classes else "in the output"
+        raise MfvError(f"there are {len(model.labels)} labels, but {count} units {place}: give one for each")
 
 
 def _recipe(given: Recipe | str | None) -> Recipe:

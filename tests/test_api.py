@@ -34,6 +34,7 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
         ({"images": []}, r"images is an empty list"),
         ({"facets": "many"}, r"facets is 'many'; it is a number of facets, at least 1, or auto"),
         ({"labels": ["a", "b"], "layer": "5"}, r"there are 2 labels, but 3 units in layer '5': give one for each"),
+        ({"labels": ["a", "b"]}, r"there are 2 labels, but 3 units in the output: give one for each"),
         ({"input_size": 0}, r"input_size is 0; it is a number of pixels"),
         ({"input_size": 6}, r"cannot be run on an image of 3 × 6 × 6 \(input_size=6\)"),
         ({"recipe": "bets"}, r"render=bets: there is no such choice; did you mean best"),
@@ -61,6 +62,11 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
 def test_what_is_wrong_is_said_with_the_remedy(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(MfvError, match=said):
         visualize(**wrong)
+
+
+@pytest.mark.parametrize(("unit", "index"), [("all", 1), ("0-1", 2), ([0], 0)], ids=str)
+def test_one_unit_may_be_called_what_it_is(unit: Any, index: int) -> None:
+    assert visualize(layer="5", unit=unit, labels={0: "a", 1: "all", 2: "0-1"}).unit.index == index
 
 
 def test_recipes_and_methods_go_by_their_presets_names() -> None:
@@ -148,6 +154,7 @@ def test_units_of_several_layers_come_layer_by_layer() -> None:
     [
         ({"units": [1, 7]}, "unit=7: layer '2' of sequential has 6 units"),
         ({"units": []}, "unit=.*: name at least one unit"),
+        ({"units": [[1, 2]]}, r"a unit is \[1, 2\]; of several give a list of numbers and names: units="),
         ({"layer": ["2", "9"]}, "sequential has no layer '9'"),
         ({"recipe": "bets"}, "did you mean best"),
         ({"recipes": "best"}, "there is no option 'recipes'; did you mean recipe"),

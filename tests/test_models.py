@@ -191,11 +191,11 @@ def test_resnets_in_place_sum_and_densenets_in_place_relu_do_not_change_what_is_
 
 def test_bgr_networks_get_their_channels_in_that_order():
     image = pixels(1, 4)
-    mean, std = (0.1, 0.2, 0.3), (1, 2, 4)
+    mean, std = (0.1, 0.2, 0.3), (0.25, 0.5, 0.75)
     rgb = TargetModel(nn.Identity(), mean=mean, std=std, code_layer="", anchor_layer="")
     bgr = TargetModel(nn.Identity(), mean=mean, std=std, channel_order="bgr", code_layer="", anchor_layer="")
-    torch.testing.assert_close(rgb(image)[:, 2], (image[:, 2] - 0.3) / 4)
-    torch.testing.assert_close(bgr(image)[:, 0], (image[:, 2] - 0.3) / 4)
+    torch.testing.assert_close(rgb(image)[:, 2], (image[:, 2] - 0.3) / 0.75)
+    torch.testing.assert_close(bgr(image)[:, 0], (image[:, 2] - 0.3) / 0.75)
     with pytest.raises(MfvError, match="'rgb' or 'bgr'"):
         TargetModel(nn.Identity(), channel_order="brg")
     with pytest.raises(MfvError, match=r"mean of model custom is .* one number per channel, 3"):
@@ -217,7 +217,7 @@ def test_layers_go_by_name_and_alias_and_wrong_ones_get_the_nearest():
 
 
 def test_prob_is_the_softmax_of_the_output_unless_a_layer_has_that_name(network):
-    model = TargetModel(network, input_size=16, labels="abcd")
+    model = TargetModel(network, input_size=16, labels=list("abcd"))
     activations = model.activations(pixels(), ["prob", "5"])
     torch.testing.assert_close(activations["prob"], activations["5"].softmax(1))
     assert model.canonical("prob") == "prob"
@@ -346,6 +346,43 @@ def test_a_networks_fingerprint_is_the_same_in_any_process():
 def test_of_shipped_networks_the_code_does_not_count():
     assert list(own_code(torchvision.models.resnet18())) == []
     assert list(own_code(timm.create_model("vit_tiny_patch16_224"))) == []
+
+
+def test_a_model_stays_in_evaluation_mode():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+    model = TargetModel(network, input_size=8)
+    nn.Sequential(model).train()
+    assert not [module for module in [*model.modules(), model.train()] if module.training]
+    assert network.training
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mean": (123.7, 116.3, 103.5)}, r"are \[123\.7, 116\.3, 103\.5\] and .*those of pixels in 0–255 by 255"),
+        ({"std": (58.4, 57.1, 57.4)}, r"divide those of pixels in 0–255 by 255"),
+        ({"mean": "abc"}, r"mean of model custom is 'abc'; it has one number per channel, 3"),
+        ({"std": [None, 1, 1]}, r"std of model custom is \[None, 1, 1\]; it has one number per channel"),
+        ({"std": [float("nan"), 1, 1]}, r"each is above 0"),
+        ({"labels": "names.txt"}, r"labels is 'names\.txt'; give a list .*open\(path\)\.read\(\)\.splitlines\(\)"),
+        ({"labels": [1, 2]}, r"labels\[0\] is 1; each is a string, as '1'"),
+        ({"labels": ["a", None]}, r"labels\[1\] is None"),
+        ({"labels": {1: "a", 2: "b"}}, r"labels maps 1, 2 … to names; give a name for each of the classes 0, 1, 2 …"),
+        ({"synsets": "n03032252"}, r"synsets is 'n03032252'; give a list"),
+    ],
+    ids=str,
+)
+def test_statistics_and_names_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(MfvError, match=said):
+        TargetModel(nn.Conv2d(3, 4, 3), input_size=8, **settings)
+
+
+def test_statistics_may_be_tensors_and_labels_a_mapping():
+    given = TargetModel(
+        nn.Conv2d(3, 4, 3), input_size=8, mean=torch.full((3,), 0.5), labels={1: "dog", 0: "cat", "2": "cow"}
+    )
+    assert given.mean.flatten().tolist() == [0.5] * 3
+    assert given.labels == ("cat", "dog", "cow")
 
 
 def test_networks_that_give_mappings_and_layers_that_give_no_tensor():

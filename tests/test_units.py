@@ -7,7 +7,7 @@ from mfv.errors import MfvError
 from mfv.models.choice import position_name
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
-from mfv.models.units import resolve_unit, unit_count
+from mfv.models.units import is_label, resolve_unit, resolve_units, unit_count
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +110,38 @@ def test_models_without_labels_and_with_too_many():
     with pytest.raises(MfvError, match="has no labels"):
         resolve_unit(small(), "3", "cat")
     with pytest.raises(MfvError, match="has no synsets"):
-        resolve_unit(small("abc"), "3", "n03032252")
+        resolve_unit(small(list("abc")), "3", "n03032252")
     with pytest.raises(MfvError, match="class 3 of 4, but layer '3' of small has only 3 units"):
-        resolve_unit(small("abcd"), "3", "d")
+        resolve_unit(small(list("abcd")), "3", "d")
     with pytest.raises(MfvError, match=r"names 2 classes of small: 0 \(a\), 2 \(A\)"):
-        resolve_unit(small("abA"), "3", "a")
+        resolve_unit(small(list("abA")), "3", "a")
+
+
+def test_labels_that_are_numbers_name_their_classes_unless_another_has_the_number():
+    model = small(["0", "2", "10"])
+    assert [resolve_unit(model, "3", unit).index for unit in ("0", "10", 1, 2)] == [0, 2, 1, 2]
+    with pytest.raises(MfvError, match=r"unit='2' is the label of class 1 \(2\) of small, and the number of 2 \(10\)"):
+        resolve_unit(model, "3", "2")
+    assert resolve_unit(model, "0", "2").index == 2  # a channel
+
+
+def test_labels_that_read_as_several_units_are_asked_about():
+    model = small(["0-1", "all", "c"])
+    for unit in ("0-1", "all", ["c", "all"]):
+        with pytest.raises(MfvError, match=r"unit='.*' names several units, and is a label too: give the class"):
+            resolve_units(model, "3", unit)
+    assert [unit.index for unit in resolve_units(model, "0", "0-1")] == [0, 1]
+    assert is_label(model, "3", "all")
+    assert not is_label(model, "0", "all")
+
+
+def test_an_error_without_words_is_named_by_its_type():
+    class Picky(nn.Sequential):
+        def forward(self, pixels):
+            raise AssertionError
+
+    with pytest.raises(MfvError, match=r"input_size=8\): AssertionError"):
+        unit_count(TargetModel(Picky(nn.Linear(3, 2)), input_size=8), "")
 
 
 def test_units_are_counted_in_every_layout(model):

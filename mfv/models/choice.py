@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from mfv.errors import MfvError
@@ -38,20 +38,26 @@ def layer_names(layer: str | int | Sequence[str | int] | None, default: str) -> 
     return list(dict.fromkeys(str(each) for each in given))
 
 
-def unit_names(unit: int | str | Sequence[int | str], count: int) -> list[int | str]:
+def unit_names(unit: int | str | Sequence[int | str], count: int, labels: Collection[str] = ()) -> list[int | str]:
     """Return the numbers and names of the units that a configuration names, each once.
 
     Args:
         unit: a number or a name; "all"; a span "0-99", both ends included; or a list of these.
         count: how many units the layer has.
+        labels: names of single units.
 
     Raises:
-        MfvError: a span runs backwards or reaches beyond the layer, or the list is empty.
+        MfvError: a span runs backwards, reaches beyond the layer or is a label too, or the list is empty.
 
     """
     given = [unit] if isinstance(unit, int | str) else list(unit)
     names: list[int | str] = []
     for each in given:
+        if _is_span(each) and each in labels:
+            raise MfvError(
+                f"unit={each!r} names several units, and is a label too: give the class's number, "
+                f"or for the several ones a list of theirs (unit=[0,1,2])"
+            )
         if each == ALL:
             names += range(count)
         elif isinstance(each, str) and (span := _RANGE.fullmatch(each)):

@@ -44,7 +44,8 @@ class LayerUnits:
     def index(self, unit: int | str) -> int:
         """Return a unit's number for its number (582, "582"), label ("grocery store") or synset ("n03461385").
 
-        A label must be the whole one; upper and lower case, "_" and " " are the same in it.
+        A label must be the whole one; upper and lower case, "_" and " " are the same in it. Of labels that are numbers
+        themselves a string names the class, unless it is another one's number.
 
         Raises:
             MfvError: there is no such unit, or several classes have the name; the message has the nearest ones
@@ -54,6 +55,14 @@ class LayerUnits:
         text = str(unit).strip()
         if re.fullmatch(r"[+-]?\d+", text):
             index = int(text)
+            labelled = self._labelled(text) if isinstance(unit, str) else []
+            if labelled and index not in labelled:
+                if len(labelled) == 1 and not 0 <= index < self.count:
+                    return self._within(unit, labelled[0])
+                raise MfvError(
+                    f"unit={unit!r} is the label of class {self._listed(labelled)} of {self.model}, and the number of "
+                    f"{self._listed([index])}: give the number of the one that is meant, as a number (unit={index})"
+                )
             if not 0 <= index < self.count:
                 raise MfvError(
                     f"unit={unit}: layer {self._shown} of {self.model} has {self.count} units, 0–{self.count - 1}"
@@ -64,7 +73,13 @@ class LayerUnits:
                 f"unit={unit}: units of layer {self._shown} of {self.model} have no names; "
                 f"give a number, 0–{self.count - 1} (names are for classes: layer={self.class_layer})"
             )
-        index = self._class_index(text)
+        return self._within(unit, self._class_index(text))
+
+    def _labelled(self, text: str) -> list[int]:
+        """Return the classes with just this label; of a layer whose units are no classes none."""
+        return [index for index, label in enumerate(self.labels) if label == text and self.class_layer is None]
+
+    def _within(self, unit: int | str, index: int) -> int:
         if index >= self.count:
             raise MfvError(
                 f"unit={unit} is class {index} of {len(self.labels or self.synsets)}, "
@@ -101,8 +116,9 @@ class LayerUnits:
     def _listed(self, indexes: Iterable[int]) -> str:
         described = []
         for index in indexes:
-            synset = f", {self.synsets[index]}" if self.synsets else ""
-            described.append(f"{index} ({self.labels[index]}{synset})")
+            synset = f", {self.synsets[index]}" if index < len(self.synsets) else ""
+            label = self.labels[index] if index < len(self.labels) else "which has no label"
+            described.append(f"{index} ({label}{synset})")
         return ", ".join(described)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from mfv.activations.hooks import NotATensor, capture, first_tensor
 from mfv.errors import MfvError, check_count
 from mfv.models.frozen import frozen_copy
+from mfv.models.labels import in_order
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB, no_layer
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,7 +44,7 @@ class TargetModel(nn.Module):
         mean: per channel, in [0, 1] RGB, subtracted from the pixels.
         std: per channel, in [0, 1] RGB, divides them.
         channel_order: "rgb", or "bgr" for networks from Caffe.
-        labels: the class names, in the order of the output.
+        labels: the class names, in the order of the output; or a mapping of the classes' numbers to them.
         synsets: the classes' WordNet ids ("n03032252"), in the same order.
         aliases: other names for layers, for example {"fc8": "classifier.6"}.
         code_layer: the layer whose activation is an image's code; by default what the last linear
@@ -74,7 +76,7 @@ class TargetModel(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         channel_order: str = "rgb",
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
         synsets: Sequence[str] | None = None,
         aliases: Mapping[str, str] | None = None,
         code_layer: str | None = None,
@@ -90,25 +92,33 @@ class TargetModel(nn.Module):
                 f"the network is {network!r}; give an nn.Module, as torchvision.models.resnet18(weights='DEFAULT')"
             )
         check_count("input_size", input_size, 1, "pixels, the side of what the network is shown")
-        for setting, values in (("mean", mean), ("std", std)):
-            if not hasattr(values, "__len__") or len(values) != 3:
-                raise MfvError(f"{setting} of model {name} is {values!r}; it has one number per channel, 3")
-        if not all(value > 0 for value in std):
-            raise MfvError(f"std of model {name} is {list(std)}; pixels are divided by it, so each is above 0")
+        means, stds = (_per_channel(name, setting, values) for setting, values in (("mean", mean), ("std", std)))
+        if not all(value > 0 for value in stds):
+            raise MfvError(f"std of model {name} is {_listed(stds)}; pixels are divided by it, so each is above 0")
+        if not all(0 <= value <= 1 for value in means) or not all(value <= 1 for value in stds):
+            raise MfvError(
+                f"mean and std of model {name} are {_listed(means)} and {_listed(stds)}; they are of pixels in [0, 1]: "
+                "divide those of pixels in 0–255 by 255"
+            )
         self.network = frozen_copy(network)
         self.name = name
         self.input_size = input_size
         self.resize = resize or input_size
         self.channel_order = channel_order
-        self.labels = tuple(labels) if labels is not None else ()
-        self.synsets = tuple(synsets) if synsets is not None else ()
+        self.labels = in_order(labels)
+        self.synsets = in_order(synsets, "synsets")
         self.aliases = dict(aliases or {})
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.tensor(means, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(stds, dtype=torch.float32).view(1, -1, 1, 1))
         self.code_layer = self._default_code_layer() if code_layer is None else self.canonical(code_layer)
         self.anchor_layer = self._default_anchor_layer() if anchor_layer is None else self.canonical(anchor_layer)
         self.default_layer = self.last_linear() if default_layer is None else self.canonical(default_layer)
         self.default_unit = default_unit
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever the module that holds it is told."""
+        return super().train(False)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Map pixels (n, 3, H, W) in [0, 1] RGB to what the network takes."""
@@ -290,6 +300,21 @@ class TargetModel(nn.Module):
         if len(layers) < 3:  # a transformer; some of attention's own projections are never called as modules
             layers = self._called([name for name, module in modules.items() if type(module) in (nn.Conv2d, nn.Linear)])
         return layers[2 * len(layers) // 3] if layers else self.code_layer
+
+
+def _per_channel(name: str, setting: str, values: Any) -> list[float]:
+    """Return a pixel statistic as three numbers; of tensors and arrays, too."""
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3:
+        raise MfvError(f"{setting} of model {name} is {values!r}; it has one number per channel, 3")
+    return numbers
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return f"[{', '.join(f'{number:g}' for number in numbers)}]"
 
 
 def has_submodule(network: nn.Module, name: str) -> bool:

@@ -26,7 +26,8 @@ def unit_count(model: TargetModel, layer: str) -> int:
         raise
     except Exception as error:  # networks have their own ways to refuse a size
         size = f"3 × {model.input_size} × {model.input_size} (input_size={model.input_size})"
-        raise MfvError(f"{model.name} cannot be run on an image of {size}: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise MfvError(f"{model.name} cannot be run on an image of {size}: {reason}") from error
     if activation.ndim not in (2, 3, 4):
         raise MfvError(f"layer {layer!r} of {model.name} gives {tuple(activation.shape)}: no units can be told apart")
     return activation.shape[1] if activation.ndim == 4 else activation.shape[-1]
@@ -60,7 +61,13 @@ def resolve_units(model: TargetModel, layer: str, unit: int | str | Sequence[int
 
     """
     count = unit_count(model, layer)
-    return list(dict.fromkeys(resolve_unit(model, layer, each, count) for each in unit_names(unit, count)))
+    names = unit_names(unit, count, model.labels if model.is_output(layer) else ())
+    return list(dict.fromkeys(resolve_unit(model, layer, each, count) for each in names))
+
+
+def is_label(model: TargetModel, layer: str, unit: object) -> bool:
+    """Say whether this is, to the letter, the label of a unit of the layer."""
+    return isinstance(unit, str) and unit in model.labels and model.is_output(layer)
 
 
 def _class_layer(model: TargetModel) -> str:
