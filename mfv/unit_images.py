@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mfv.activations.receptive_field import ReceptiveField, receptive_field
@@ -122,6 +123,24 @@ def load_windows(
         for number, square in enumerate(windows):
             windows[number] = to_bytes(view.window(square / 255, int(places[number])))
     return torch.stack(windows)
+
+
+def as_seen(found: FacetSet, photographs: Iterable[Image.Image]) -> Tensor | list[Image.Image]:
+    """Return a unit's photographs as its run has them judged: whole, or the part of each that the unit sees.
+
+    Args:
+        found: the facets of a run.
+        photographs: RGB, in the order of their ids.
+
+    Returns:
+        The pictures, or (n, 3, s, s) uint8.
+
+    """
+    if found.boxes is None:
+        return list(photographs)
+    shown, boxes = Preprocess(**found.discovery["input"]), found.boxes.tolist()
+    squares = zip(map(shown.bytes, photographs), boxes, strict=True)
+    return torch.stack([crop_resized(square, (top, left, side, side), side) for square, (top, left, side, _) in squares])
 
 
 def stored_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:

@@ -451,6 +451,20 @@ def test_in_memory_fingerprint_is_that_of_the_pixels(monkeypatch: pytest.MonkeyP
     assert as_source(images).fingerprint is None
 
 
+def test_images_that_are_others_at_every_reading_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Flipped(Pairs):
+        def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+            picture = Image.fromarray(np.random.default_rng(index).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+            return transforms.RandomHorizontalFlip()(picture), 0
+
+    torch.manual_seed(0)
+    with caplog.at_level("WARNING", "mfv"):
+        as_source(Pairs())
+        assert not caplog.records
+        as_source(Flipped())
+    assert "another one each time that it is read, as of a dataset with random transforms" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 import torch
 from hydra import compose, initialize_config_dir
 from loading import load_script
@@ -52,6 +53,7 @@ from mfv.reports.report import write_report
 from mfv.reports.summary import summary_table
 from mfv.reports.wording import caption
 from mfv.structures import JUDGED, Facet, FacetSet, Unit
+from mfv.unit_images import as_seen
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("", "_start", "_shuffled", "_noise", "_members")
@@ -373,6 +375,20 @@ def test_a_judge_of_another_size_and_without_classes_judges_too(
     assert {"fidelity", "typicality", "tv_ratio"} <= set(verdict.metrics)
     assert not any(name.startswith(("transfer", "agreement")) for name in verdict.metrics)
     assert verdict.facets[0].top_class is None
+
+
+@pytest.mark.parametrize("layer", ["2", "5"])
+def test_the_numbers_of_a_run_can_be_had_again_from_its_folder(layer: str, tmp_path: Path) -> None:
+    second = TargetModel(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten()), input_size=24)
+    small.visualize(layer=layer, judge=second, directory=tmp_path)
+    found = FacetSet.load(tmp_path)
+    assert (found.boxes is None) == (layer == "5")
+    photographs = [Image.fromarray(small.IMAGES[int(name)]) for name in found.ids]
+    reference = Reference(Judge(second), as_seen(found, photographs), found.assignment)
+    assert found.images is not None
+    again = judge_facets(reference, found, found.images)
+    assert again.metrics.keys() >= {"fidelity", "fidelity_members", "typicality", "tv_ratio", "diversity"}
+    assert {name: found.metrics[name] for name in again.metrics} == dict(again.metrics)
 
 
 # --- which judge ------------------------------------------------------------------------------------

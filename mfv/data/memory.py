@@ -1,6 +1,7 @@
 """What a notebook holds, as a source: lists, tensors, arrays, torch datasets."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,8 +23,11 @@ from mfv.data.source import ImageSource
 from mfv.errors import MfvError, UnreadableImage
 from mfv.paths import existing_folder
 
+TRIED = 4  # images that are read twice: half of a random flip's stay as they are
 HASHED = 5000  # images up to which the fingerprint reads them all
 ACCEPTED = "PIL pictures, tensors or arrays (floats in [0, 1] or bytes), or paths, each alone or as (image, label)"
+
+logger = logging.getLogger("mfv")
 
 
 class InMemoryImages(ImageSource):
@@ -55,6 +59,8 @@ class InMemoryImages(ImageSource):
         self._decodes = bool(self._paths) and _gives_plain_files(images)
         with suppress(UnreadableImage):
             self.load(0)  # a mistake that all images share shows here, not in a worker
+        if not self._decodes:
+            self._check_steady()
 
     @cached_property
     def fingerprint(self) -> str | None:
@@ -87,6 +93,20 @@ class InMemoryImages(ImageSource):
         if isinstance(item, torch.Tensor | np.ndarray):
             return picture(item, f"image {self.ids[index]}")
         raise MfvError(f"image {self.ids[index]} is a {type(item).__name__}; give {ACCEPTED}")
+
+    def _check_steady(self) -> None:
+        """Warn where reading an image again gives another one."""
+        for index in range(min(TRIED, len(self))):
+            with suppress(UnreadableImage):
+                first, second = self.load(index), self.load(index)
+                if first.size != second.size or first.tobytes() != second.tobytes():
+                    logger.warning(
+                        "image %s is another one each time that it is read, as of a dataset with random transforms: "
+                        "what is found in it and what is shown are then not the same, and neither stored activations "
+                        "nor a directory's results are found again. Give the dataset without them",
+                        self.ids[index],
+                    )
+                    return
 
     def _item(self, index: int) -> Any:
         try:
