@@ -47,8 +47,16 @@ Labels = Sequence[str] | Mapping[int, str]
 
 @contextmanager
 def _usual_modes() -> Iterator[None]:
-    """Let gradients be taken, in full precision, whatever block of PyTorch's modes the caller is in."""
+    """Let gradients be taken, in full precision, whatever block of PyTorch's modes the caller is in.
+
+    New tensors are of float32 and on the CPU, as they are where nothing is set.
+    """
+    dtype = torch.get_default_dtype()
     with ExitStack() as modes:
+        torch.set_default_dtype(torch.float32)
+        modes.callback(torch.set_default_dtype, dtype)
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
         for kind in ("cpu", "cuda"):

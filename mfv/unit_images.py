@@ -139,8 +139,8 @@ def as_seen(found: FacetSet, photographs: Iterable[Image.Image]) -> Tensor | lis
     if found.boxes is None:
         return list(photographs)
     shown, boxes = Preprocess(**found.discovery["input"]), found.boxes.tolist()
-    squares = zip(map(shown.bytes, photographs), boxes, strict=True)
-    return torch.stack([crop_resized(square, (top, left, side, side), side) for square, (top, left, side, _) in squares])
+    pairs = zip(map(shown.bytes, photographs), boxes, strict=True)
+    return torch.stack([crop_resized(square, (top, left, side, side), side) for square, (top, left, side, _) in pairs])
 
 
 def stored_codes(model: TargetModel, store: ActivationStore, rows: np.ndarray) -> dict[str, Tensor]:

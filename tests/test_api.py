@@ -1,6 +1,7 @@
 """One call in a notebook: what it is given wrong is answered with the remedy, and presets go by their names."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def test_the_users_random_numbers_are_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-class Gives:
+class Found:
     """Whatever it was told to."""
 
     def __init__(self, found: Any):
@@ -262,7 +263,7 @@ def clustering(assignment: Any) -> mfv.structures.Clustering:
 )
 def test_what_a_discovery_method_gives_is_checked(found: Any, said: str) -> None:
     with pytest.raises(MfvError, match=said):
-        visualize(discovery=Gives(found))
+        visualize(discovery=Found(found))
 
 
 def test_a_unit_that_is_no_number_is_refused_before_it_is_rendered() -> None:
@@ -294,6 +295,64 @@ def test_pytorchs_modes_around_a_call_change_nothing() -> None:
             found = visualize().images
         assert found is not None
         assert torch.equal(found, expected)
+
+
+def test_pytorchs_defaults_are_left_as_they_are() -> None:
+    given, expected = network(), visualize().images
+    assert expected is not None
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = visualize(network=given).images
+            assert torch.empty(0).device.type == "meta"
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found is not None
+    assert torch.equal(found, expected)
+
+
+@dataclass
+class Scores:
+    """What a network may give in place of a tensor."""
+
+    hidden: torch.Tensor
+    logits: torch.Tensor
+
+
+class Gives(nn.Module):
+    """A small network that gives something else than a tensor."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        first, *rest = network()
+        self.inner = nn.Sequential(first, nn.BatchNorm2d(8), *rest)
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        scores = self.inner(pixels)
+        return Scores(pixels, scores) if self.kind == "dataclass" else None
+
+
+def test_networks_may_give_dataclasses_or_nothing_where_no_output_is_asked_for() -> None:
+    assert visualize(network=Gives("dataclass"), layer="", unit=2).unit.index == 2
+    for kind in ("dataclass", "nothing"):
+        assert visualize(network=Gives(kind), layer="inner.3").images is not None
+    with pytest.raises(MfvError, match="layer '' gives a NoneType, not a tensor; choose another"):
+        visualize(network=Gives("nothing"), layer="")
+
+
+def test_a_network_of_one_size_is_shown_whole_images(caplog: pytest.LogCaptureFixture) -> None:
+    class OneSize(nn.Sequential):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            assert pixels.shape[-1] == 32, f"an image of {pixels.shape[-1]}\nthat is not mine"
+            return super().forward(pixels)
+
+    with caplog.at_level("INFO", "mfv"):
+        found = visualize(network=OneSize(*network()))
+    assert found.images is not None
+    assert found.images.shape == (2, 3, 32, 32)
+    assert "takes no image of 9 pixels a side, so it is shown whole ones, not what a unit sees (an image" in caplog.text
 
 
 def test_a_network_without_gradients_is_named() -> None:

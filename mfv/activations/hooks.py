@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,9 +47,12 @@ class Recorder:
 def first_tensor(name: str, value: Any) -> Tensor:
     """Return the tensor in what a layer takes or returns.
 
-    Some return a tuple with extras behind it, some networks a mapping: then its "logits", or the first entry.
+    Some return a tuple with extras behind it, some networks a mapping, or a dataclass: then its "logits", or the first
+    entry.
     """
     while not isinstance(value, Tensor):
+        if is_dataclass(value) and not isinstance(value, Mapping | type):
+            value = {each.name: getattr(value, each.name) for each in fields(value)}
         if isinstance(value, Mapping) and value:
             value = value.get("logits", next(iter(value.values())))
         elif isinstance(value, tuple | list) and value:

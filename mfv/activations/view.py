@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from mfv.data.transforms import crop_resized
 from mfv.models.target import TargetModel
 
 ROUNDING = 1e-3  # of the largest value: what a GPU's convolutions may round
+
+logger = logging.getLogger("mfv")
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,31 @@ def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, positi
     """Return how the images of a layer's units are shown, by `unit_view`: so that they give what whole images give.
 
     Layers with a stride that pad as TensorFlow does ("same") pad more or less by their input's size. Where the network
-    has such, the window is larger, by less than a stride, so that its size leaves the same rest as the image's.
+    has such, the window is larger, by less than a stride, so that its size leaves the same rest as the image's. A
+    network that takes no other size than its own is shown whole images.
     """
     view = unit_view(field, model.input_size, position)
+    if view.field is not None and (reason := _refusal(model, layer, view.size)):
+        logger.info(
+            "layer %s: %s takes no image of %d pixels a side, so it is shown whole ones, not what a unit sees (%s)",
+            layer, model.name, view.size, reason,
+        )  # fmt: skip
+        return View(model.input_size, position=position)
     if view.field is None or (error := _error(model, layer, view)) <= ROUNDING:
         return view
     in_phase = replace(view, size=view.size + (model.input_size - view.size) % view.field.stride)
     return in_phase if _error(model, layer, in_phase) < error / 10 else view
+
+
+@torch.inference_mode()
+def _refusal(model: TargetModel, layer: str, size: int) -> str | None:
+    """Return why the network does not come to a layer with images of a size; None where it does."""
+    try:
+        model.activations(torch.zeros(1, 3, size, size).to(model.mean), [layer])
+    except Exception as error:  # networks have their own ways to refuse a size
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
+    return None
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mfv.errors import MfvError
 from mfv.models.fusing import ConvolutionChain, chained, fits, is_choosy
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.same_padding import SameDepthwise, is_same_depthwise
@@ -55,7 +56,7 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
         replace(prepared.network, name, SameDepthwise(convolution))
     pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
     chain(prepared.network, pairs)
-    if (norms or padded or pairs) and not same_function(given, prepared):
+    if (norms or padded or pairs) and not same_function(given, prepared, layers):
         prepared = copy.deepcopy(given)
     for module in [each for each in prepared.network.modules() if not isinstance(each, ConvolutionChain)]:
         for name, child in module.named_children():
@@ -144,12 +145,24 @@ def replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def same_function(one: TargetModel, other: TargetModel) -> bool:
-    """Say whether both networks give the same for noise, up to rounding."""
+def same_function(one: TargetModel, other: TargetModel, layers: Iterable[str] = ()) -> bool:
+    """Say whether both networks give the same for noise, up to rounding: at the output, or else at some layers.
+
+    Without an output that is a tensor, and without layers, nothing tells that they do.
+    """
     size = one.input_size
     generator = torch.Generator("cpu").manual_seed(0)
     pixels = torch.rand(2, 3, size, size, generator=generator, device="cpu").to(one.mean)
-    expected, given = one(pixels).double(), other(pixels).double()
+    try:
+        pairs = [(one(pixels), other(pixels))]
+    except MfvError:  # the output is no tensor
+        names = sorted(layers)
+        found = [model.activations(pixels, names) for model in (one, other)]
+        pairs = [(found[0][name], found[1][name]) for name in names]
+    return bool(pairs) and all(_alike(expected.double(), given.double()) for expected, given in pairs)
+
+
+def _alike(expected: Tensor, given: Tensor) -> bool:
     spread = (expected - expected.mean()).abs().mean()
     return bool((given - expected).abs().max() <= TOLERANCE * spread.clamp_min(1e-12))
 

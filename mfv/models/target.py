@@ -127,8 +127,8 @@ class TargetModel(nn.Module):
         return normalized.flip(1) if self.channel_order == "bgr" else normalized
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the network's output for pixels (n, 3, H, W) in [0, 1]."""
-        return first_tensor(OUTPUT, self.network(self.normalize(pixels)))
+        """Return the network's output for pixels (n, 3, H, W) in [0, 1]; `MfvError` where that is no tensor."""
+        return self._tensor(OUTPUT, self.network(self.normalize(pixels)))
 
     def activations(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return what the layers give for pixels in [0, 1]; the pass ends at the deepest of them.
@@ -147,7 +147,7 @@ class TargetModel(nn.Module):
             tensors = dict(recorder.tensors)
         for layer, name in names.items():
             if name in (OUTPUT, PROB):
-                tensors[layer] = self.layer_of_output(layer, first_tensor(layer, output))
+                tensors[layer] = self.layer_of_output(layer, self._tensor(layer, output))
             elif layer not in tensors:
                 raise MfvError(f"layer {layer!r} of {self.name} takes no part in its forward pass: choose another")
             if tensors[layer].shape[:1] != pixels.shape[:1]:
@@ -157,6 +157,12 @@ class TargetModel(nn.Module):
                     "around it"
                 )
         return {layer: channels_first(tensors[layer]) if square(pixels) else tensors[layer] for layer in names}
+
+    def _tensor(self, layer: str, given: Any) -> Tensor:
+        try:
+            return first_tensor(layer, given)
+        except NotATensor as error:
+            raise MfvError(f"{self.name}: {error}; choose another") from None
 
     def layer_of_output(self, layer: str, output: Tensor) -> Tensor:
         """Return the layer "" or "prob" of the network's output: that itself, or its softmax."""
