@@ -48,7 +48,7 @@ class PaintedFacet(Facet):
         return shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Facets(FacetSet):
     """A unit's facets; a notebook shows them side by side, a console lists them; `facets[3]` has its pictures.
 

@@ -144,7 +144,7 @@ class Facet:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==
 class FacetSet:
     """A unit's k facets, with their images once they are rendered, and the n images that they are made of.
 

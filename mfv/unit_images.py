@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -172,25 +173,34 @@ def clusters_of(
 ) -> Clustering:
     """Return the clusters of the codes (n, d): as many as are asked for, or as the codes tell."""
     number = number_of_facets(facets, codes, seed, getattr(discovery, "unit_length", True))
-    found = discovery(codes, number, seed)
-    check_clustering(found, len(codes))
-    return refinement(found, codes)
+    return refinement(check_clustering(discovery(codes, number, seed), len(codes)), codes)
 
 
-def check_clustering(found: Any, count: int) -> None:
-    """Raise `MfvError` unless a discovery method has given each of so many images a cluster 0 … k−1."""
+def check_clustering(found: Any, count: int) -> Clustering:
+    """Return what a discovery method has found among so many images, as the arrays that a `Clustering` describes.
+
+    Raises:
+        MfvError: it has not given each image a cluster 0 … k−1, a distance and a place, or its details are not JSON.
+
+    """
     if not isinstance(found, Clustering):
         raise MfvError(f"the discovery method returned a {type(found).__name__}; it is to return a `Clustering`")
-    kinds = np.asarray(found.assignment)
+    kinds = _array(found.assignment)
     if kinds.shape != (count,) or not np.issubdtype(kinds.dtype, np.integer):
         raise MfvError(
             f"the discovery method's assignment is {kinds.dtype} {kinds.shape}; it is to give each of the {count} "
             "images the whole number of its cluster"
         )
-    if np.shape(found.distances) != (count,) or not np.isfinite(found.distances).all():
+    distances, embedding = _array(found.distances), _array(found.embedding)
+    if distances.shape != (count,) or not _finite(distances):
         raise MfvError(
-            f"the discovery method's distances are {np.shape(found.distances)}, or not all finite; they are to be one "
+            f"the discovery method's distances are {distances.shape}, or not all finite; they are to be one "
             f"number for each of the {count} images, how far it is from its cluster's centre"
+        )
+    if embedding.shape != (count, 2) or not _finite(embedding):
+        raise MfvError(
+            f"the discovery method's embedding is {embedding.shape}, or not all finite; it is to be a place "
+            f"(x, y) in a map for each of the {count} images, ({count}, 2): two principal components, say"
         )
     known = np.unique(kinds).tolist()
     if known != list(range(len(known))):
@@ -198,6 +208,38 @@ def check_clustering(found: Any, count: int) -> None:
             f"the discovery method numbers its clusters {', '.join(map(str, known[:10]))}; they are to be 0 … k−1, "
             "none without an image (what belongs to none, −1 say, is to be given to the nearest)"
         )
+    return Clustering(kinds.astype(np.int64, copy=False), distances, embedding, _details(found.details))
+
+
+def _array(values: Any) -> np.ndarray:
+    """Return a method's list, tensor or array as an array; of what is none, one without numbers."""
+    try:
+        return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except ValueError:  # rows of different lengths
+        return np.empty(0, dtype=object)
+
+
+def _finite(values: np.ndarray) -> bool:
+    return bool(np.issubdtype(values.dtype, np.number) and np.isfinite(values).all())
+
+
+def _details(details: Any) -> dict[str, Any]:
+    """Return a method's details as they go into facets.json, NumPy's numbers as Python's."""
+    if not isinstance(details, Mapping):
+        raise MfvError(f"the discovery method's details are a {type(details).__name__}; they are to be a dictionary")
+    try:
+        return json.loads(json.dumps(dict(details), default=_plain, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise MfvError(
+            f"the discovery method's details do not fit into facets.json ({error}); they are to be numbers, words and "
+            "lists of these, by name"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def natural_histogram(values: np.ndarray) -> dict[str, Any]:

@@ -246,9 +246,13 @@ class Found:
         return self.found
 
 
-def clustering(assignment: Any) -> mfv.structures.Clustering:
+def clustering(assignment: Any, **changes: Any) -> mfv.structures.Clustering:
     count = len(IMAGES)
-    return mfv.structures.Clustering(np.asarray(assignment), np.zeros(count), np.zeros((count, 2), np.float32))
+    given = {"assignment": assignment, "distances": np.zeros(count), "embedding": np.zeros((count, 2), np.float32)}
+    return mfv.structures.Clustering(**{**given, **changes})
+
+
+HALVES = np.arange(20) % 2
 
 
 @pytest.mark.parametrize(
@@ -259,11 +263,27 @@ def clustering(assignment: Any) -> mfv.structures.Clustering:
         (clustering(np.arange(20) / 20), r"assignment is float64 \(20,\)"),
         (clustering(np.arange(20) % 3 - 1), r"numbers its clusters -1, 0, 1; they are to be 0 … k−1"),
         (clustering(np.arange(20) % 2 * 2), r"numbers its clusters 0, 2; they are to be 0 … k−1"),
+        (clustering(HALVES, distances=None), r"distances are \(\), or not all finite"),
+        (clustering(HALVES, embedding=None), r"embedding is \(\), or not all finite; .*, \(20, 2\)"),
+        (clustering(HALVES, embedding=np.zeros((20, 3))), r"embedding is \(20, 3\), or not all finite"),
+        (clustering(HALVES, embedding=np.full((20, 2), np.nan)), r"embedding is \(20, 2\), or not all finite"),
+        (clustering(HALVES, embedding=[[0], [0, 1]] * 10), r"embedding is \(0,\), or not all finite"),
+        (clustering(HALVES, details={"a": np.nan}), r"details do not fit into facets\.json .*they are to be numbers"),
+        (clustering(HALVES, details={"a": KMeans()}), r"details do not fit into facets\.json \(it holds a KMeans\)"),
+        (clustering(HALVES, details=None), r"details are a NoneType; they are to be a dictionary"),
     ],
 )
 def test_what_a_discovery_method_gives_is_checked(found: Any, said: str) -> None:
     with pytest.raises(MfvError, match=said):
         visualize(discovery=Found(found))
+
+
+def test_a_discovery_method_may_give_lists_and_tensors() -> None:
+    details = {"method": "halves", "shares": np.array([0.5, 0.5]), "best": np.float32(2), "tried": torch.tensor(3)}
+    lists = {"distances": [0.0] * 20, "embedding": [[0, 1]] * 20, "details": details}
+    found = visualize(discovery=Found(clustering(torch.from_numpy(HALVES), **lists)))
+    assert [facet.size for facet in found] == [10, 10]
+    assert {"shares": [0.5, 0.5], "best": 2.0, "tried": 3}.items() <= dict(found.discovery).items()
 
 
 def test_a_unit_that_is_no_number_is_refused_before_it_is_rendered() -> None:

@@ -4,11 +4,18 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage
 from commands import Command
 from PIL import Image
+
+import mfv
+from mfv.errors import MfvError
+from mfv.objectives import UnitActivation
+from mfv.regularizers import TVProx
+from mfv.rendering import one_octave_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -82,3 +89,45 @@ def test_many_units_from_a_notebook(place: Path, monkeypatch: pytest.MonkeyPatch
     exec("from my_package import MyNetwork\n" + text, names)
     assert [facets.unit.index for facets in names["found"]] == [0, 1]  # type: ignore[attr-defined]
     assert (place / "units" / "index.html").exists()
+
+
+def test_objects_of_ones_own_go_into_the_default_recipe(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(place))
+    names: dict[str, object] = {}
+    exec("import mfv\nfrom my_package import Greyer, Liveliness", names)
+    made = [eval(each, names) for each in re.findall(r"`(mfv\.(?:fast_recipe|preset)\(.+?\))`", PAGE)]
+    assert len(made) == 3
+    regularized, _, lively = (recipe.octaves[0] for recipe in made)
+    assert regularized.regularizers[-1] == names["Greyer"](0.02)  # type: ignore[operator]
+    assert [type(part).__name__ for part in lively.objective.objectives][-1] == "Liveliness"
+    assert lively.objective.weights == (32.0, 130.0, 130.0, 2.0)
+    other = mfv.fast_recipe(7, objectives={"codes": None, "margin": UnitActivation()}, regularizers={"tone": None})
+    assert other.steps == 7
+    assert other.octaves[0].objective.weights == (1.0, 130.0)  # type: ignore[attr-defined]
+    assert len(other.octaves[0].regularizers) == 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"objectives": {"u": UnitActivation}}, r"render\.objectives\.u is <class .*; give an Objective, or \{"),
+        ({"objectives": {"u": {"weight": 1.0}}}, r"render\.objectives\.u is \{'weight': 1\.0\}; give an Objective"),
+        ({"objectives": {"u": {"objective": UnitActivation(), "wieght": 1}}}, r"give an Objective, or"),
+        ({"objectives": {"u": {"objective": 3}}}, r"render\.objectives\.u\.objective is 3, not an Objective"),
+        ({"objectives": {"u": {"objective": UnitActivation(), "weight": "1"}}}, r"u\.weight is '1'; it is a number"),
+        ({"objectives": [UnitActivation()]}, r"render\.objectives is \[.*; give a dictionary, by names"),
+        ({"objectives": {"u": None}}, r"every weight is 0; give at least one objective a weight"),
+        ({"regularizers": [TVProx()]}, r"render\.regularizers is \[.*; give a dictionary, by names"),
+        ({"regularizers": {"tv": TVProx}}, r"render\.regularizers\.tv is .*; give an object .*, as TVProx\(\)"),
+    ],
+    ids=str,
+)
+def test_parts_that_are_none_are_named(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(MfvError, match=said):
+        one_octave_recipe(3, 1.0, **{"objectives": {"u": UnitActivation()}, **parts})
+
+
+def test_an_objective_alone_makes_a_recipe() -> None:
+    octave = one_octave_recipe(3, 1.0, {"u": UnitActivation()}).octaves[0]
+    assert octave.objective.weights == (1.0,)  # type: ignore[attr-defined]
+    assert octave.regularizers == ()

@@ -73,6 +73,13 @@ def test_a_facet_has_its_pictures(facets: mfv.Facets, tmp_path: Path) -> None:
         facets[2]
 
 
+def test_facets_can_be_told_apart_and_kept_in_sets(facets: mfv.Facets) -> None:
+    other = mfv.Facets.of(facets)
+    assert facets != other
+    assert facets in [other, facets]
+    assert len({facets, other, facets[0], facets[1], facets[0]}) == 4
+
+
 def test_before_rendering_the_mean_image_is_shown(facets: mfv.Facets) -> None:
     plain = mfv.Facets.of(facets.with_(images=None))
     assert plain[0].image is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from numbers import Real
 from typing import Any
 
 from mfv.errors import MfvError
@@ -20,8 +21,8 @@ _SETTINGS = tuple(field.name for field in fields(Octave))
 def one_octave_recipe(
     iterations: int,
     step: float | Schedule,
-    objectives: Mapping[str, Mapping[str, Any]],
-    regularizers: Mapping[str, Regularizer | None],
+    objectives: Mapping[str, Objective | Mapping[str, Any] | None],
+    regularizers: Mapping[str, Regularizer | None] | None = None,
     start: str = "mean",
     momentum: float = 0.0,
     noise: Sequence[float | None] = NOISE,
@@ -38,8 +39,9 @@ def one_octave_recipe(
     Args:
         iterations: steps.
         step: grey levels a step; of other parameters than pixels, in their own unit.
-        objectives: by a name of one's choice, {"objective": …, "weight": …}; a weight of 0 leaves one out.
-        regularizers: by a name of one's choice; None leaves one out.
+        objectives: by a name of one's choice, {"objective": …, "weight": …}, or the objective alone for a weight of 1;
+            a weight of 0, or None, leaves one out.
+        regularizers: by a name of one's choice; None leaves one out; by default there are none.
         start: "mean", "contrast", "noise", "image" or "gray" (`Recipe`).
         momentum: of the gradient, 0–1.
         noise: mean (null: the model's mean colour) and standard deviation of the noise start, in grey levels.
@@ -52,14 +54,13 @@ def one_octave_recipe(
         batch_size: images that pass through the network at once, or "auto" (`Recipe`).
 
     """
-    parts = {name: part for name, part in objectives.items() if part and part["weight"] != 0}
+    given = _named("objectives", objectives).items()
+    parts = [_weighted(name, part) for name, part in given if part is not None and part != {}]
+    parts = [(objective, weight) for objective, weight in parts if weight != 0]
     if not parts:
         raise MfvError("render.objectives: every weight is 0; give at least one objective a weight")
-    for name, part in parts.items():
-        if not isinstance(part["objective"], Objective):
-            raise MfvError(f"render.objectives.{name}.objective is {part['objective']!r}, not an Objective")
-    objective = WeightedSum([part["objective"] for part in parts.values()], [part["weight"] for part in parts.values()])
-    chosen = tuple(regularizer for regularizer in regularizers.values() if regularizer is not None)
+    objective = WeightedSum([part for part, _ in parts], [weight for _, weight in parts])
+    chosen = _regularizers("regularizers", regularizers)
     octave = Octave(iterations, step, scale, jitter, objective, chosen, normalize)
     return Recipe(
         (octave,),
@@ -114,5 +115,36 @@ def _octave(name: str, settings: Mapping[str, Any]) -> Octave:
     if unknown or "iterations" not in settings:
         wrong = f"has no setting {unknown[0]!r}" if unknown else "lacks its iterations"
         raise MfvError(f"render.octaves.{name} {wrong}; an octave takes {', '.join(_SETTINGS)}")
-    chosen = (settings.get("regularizers") or {}).values()
-    return Octave(**{**settings, "regularizers": tuple(part for part in chosen if part is not None)})
+    chosen = _regularizers(f"octaves.{name}.regularizers", settings.get("regularizers"))
+    return Octave(**{**settings, "regularizers": chosen})
+
+
+def _weighted(name: str, part: Any) -> tuple[Objective, float | Schedule]:
+    """Return a named objective and its weight."""
+    place = f"render.objectives.{name}"
+    if isinstance(part, Objective):
+        return part, 1.0
+    if not isinstance(part, Mapping) or "objective" not in part or part.keys() - {"objective", "weight"}:
+        raise MfvError(f'{place} is {part!r}; give an Objective, or {{"objective": …, "weight": …}}')
+    objective, weight = part["objective"], part.get("weight", 1.0)
+    if not isinstance(objective, Objective):
+        raise MfvError(f"{place}.objective is {objective!r}, not an Objective")
+    if isinstance(weight, bool) or not isinstance(weight, Real | Schedule):
+        raise MfvError(f"{place}.weight is {weight!r}; it is a number, or a schedule (`mfv.schedules`)")
+    return objective, weight if isinstance(weight, Schedule) else float(weight)
+
+
+def _regularizers(setting: str, given: Any) -> tuple[Regularizer, ...]:
+    """Return named regularizers without those that are None."""
+    chosen = {name: part for name, part in _named(setting, given or {}).items() if part is not None}
+    for name, part in chosen.items():
+        if not isinstance(part, Regularizer):
+            hint = f", as {part.__name__}()" if isinstance(part, type) else ""
+            raise MfvError(f"render.{setting}.{name} is {part!r}; give an object of a Regularizer's class{hint}")
+    return tuple(chosen.values())
+
+
+def _named(setting: str, given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise MfvError(f"render.{setting} is {given!r}; give a dictionary, by names of one's choice")
+    return given
