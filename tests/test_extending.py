@@ -3,18 +3,21 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import skimage
+import small
 from commands import Command
 from PIL import Image
 
 import mfv
 from mfv.errors import MfvError
-from mfv.objectives import UnitActivation
-from mfv.regularizers import TVProx
+from mfv.objectives import Constraint, Objective, UnitActivation
+from mfv.parameterizations import Pixels
+from mfv.regularizers import Regularizer, TVProx
 from mfv.rendering import one_octave_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,3 +134,77 @@ def test_an_objective_alone_makes_a_recipe() -> None:
     octave = one_octave_recipe(3, 1.0, {"u": UnitActivation()}).octaves[0]
     assert octave.objective.weights == (1.0,)  # type: ignore[attr-defined]
     assert octave.regularizers == ()
+
+
+class Mistaken(Regularizer):
+    """Makes one of the mistakes that one makes."""
+
+    def __init__(self, **methods: Callable):
+        for method, function in methods.items():
+            kind = type("Mistaken", (type(self),), {method: lambda self, *given, function=function: function(*given)})
+            self.__class__ = kind
+
+
+class Unbound(Objective):
+    def forward(self, activations: Any, facets: Any, progress: float) -> Any:
+        return 0
+
+
+class BoundToNothing(Unbound):
+    def bind(self, subject: Any) -> Any:
+        return None
+
+
+class Unmade(BoundToNothing):
+    def __init__(self) -> None:
+        self.weight = 1
+
+
+class Detached(Pixels):
+    def decode(self, parameters: Any) -> Any:
+        return parameters.detach()
+
+
+def shown(**parts: Any) -> mfv.Facets:
+    recipe = {"objectives": {"u": UnitActivation()}, **parts}
+    return small.visualize(recipe=one_octave_recipe(2, 1.0, **recipe))
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "said"),
+    [
+        ("project", lambda pixels, moment: None, "project returns a NoneType: it is to return a tensor"),
+        ("gradient", lambda pixels, moment: None, "gradient returns a NoneType"),
+        ("transform", lambda pixels, moment: pixels.mul_(2), "transform changes what it is given in place"),
+        ("transform", lambda pixels, moment: pixels.double(), r"transform returns torch\.float64 for torch\.float32"),
+        ("transform", lambda pixels, moment: pixels.detach(), "transform lets no gradient through"),
+        ("penalty", lambda pixels, moment: None, "penalty returns a NoneType for 2 images"),
+        ("penalty", lambda pixels, moment: pixels, r"penalty returns \(2, 3, .* for 2 images: a value for each"),
+        ("bind", lambda subject: None, "bind returns a NoneType: it is to return a Regularizer"),
+    ],
+)
+def test_what_is_wrong_with_a_regularizer_of_ones_own_is_said(method: str, function: Callable, said: str) -> None:
+    with pytest.raises(MfvError, match=rf"^Mistaken\.{said}"):
+        shown(regularizers={"own": Mistaken(**{method: function})})
+
+
+def test_a_transform_may_not_change_what_another_one_gave() -> None:
+    twice = {"one": Mistaken(transform=lambda pixels, moment: pixels * 2)}
+    twice["two"] = Mistaken(transform=lambda pixels, moment: pixels.add_(1))
+    with pytest.raises(MfvError, match=r"transform changes what it is given in place"):
+        shown(regularizers=twice)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"objectives": lambda: {"own": Unbound()}}, r"Unbound does not say how it is bound .* bind\(self, subject\)"),
+        ({"objectives": lambda: {"own": BoundToNothing()}}, r"BoundToNothing\.bind returns a NoneType"),
+        ({"objectives": lambda: {"own": Constraint(Unbound(), 1.0)}}, r"Unbound does not say how it is bound"),
+        ({"objectives": lambda: {"own": Unmade()}}, r"Unmade\.__init__ is to call super\(\)\.__init__\(\) first"),
+        ({"parameterization": Detached}, r"Detached\.decode lets no gradient through"),
+    ],
+)
+def test_what_is_wrong_with_an_objective_or_a_parameterization_is_said(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(MfvError, match=said):
+        shown(**{name: make() for name, make in parts.items()})

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from mfv.errors import MfvError
 from mfv.joining import joined
 from mfv.limits import Checked
 from mfv.schedules import Schedule, value_at
@@ -59,7 +60,10 @@ class Objective(Checked, nn.Module):
 
     def bind(self, subject: Subject) -> Objective:
         """Return the objective for this unit and its facets."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is bound to a unit")
+        raise MfvError(
+            f"{type(self).__name__} does not say how it is bound to a unit: give it a method bind(self, subject), "
+            "which returns self where it needs nothing of the unit's images"
+        )
 
     def joined(self, bound: Sequence[Any], facets: int) -> Objective | None:
         """Return one objective for the images of several units at once; None where each is to be asked for its own.
@@ -87,6 +91,17 @@ class Objective(Checked, nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say what it values")
 
 
+def bound_to(subject: Subject, objective: Objective) -> Objective:
+    """Return an objective for a unit and its facets; `MfvError` where its `bind` gives none."""
+    bound = objective.bind(subject)
+    if not isinstance(bound, Objective):
+        raise MfvError(
+            f"{type(objective).__name__}.bind returns a {type(bound).__name__}: it is to return an objective, itself "
+            "or a copy with what it takes from the unit's images"
+        )
+    return bound
+
+
 class WeightedSum(Objective):
     """Σ weight·objective: several aims at once.
 
@@ -100,13 +115,16 @@ class WeightedSum(Objective):
         super().__init__()
         if len(objectives) != len(weights):
             raise ValueError(f"{len(objectives)} objectives, but {len(weights)} weights")
+        for objective in objectives:
+            if "_modules" not in vars(objective):
+                raise MfvError(f"{type(objective).__name__}.__init__ is to call super().__init__() first")
         self.objectives = nn.ModuleList(objectives)
         self.weights = tuple(weights)
         self.layers = tuple(dict.fromkeys(layer for objective in objectives for layer in objective.layers))
 
     def bind(self, subject: Subject) -> WeightedSum:
         """Bind every part."""
-        return WeightedSum([part.bind(subject) for part in self._parts()], self.weights)
+        return WeightedSum([bound_to(subject, part) for part in self._parts()], self.weights)
 
     def joined(self, bound: Sequence[WeightedSum], facets: int) -> WeightedSum | None:
         """Join every part, where all of them can be."""

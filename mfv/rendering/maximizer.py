@@ -21,7 +21,7 @@ from mfv.regularizers.base import Regularizer
 from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
 from mfv.rendering.parts import Parts, UnitPart, joined_parts
-from mfv.rendering.present import Present, check_shape, penalty_of
+from mfv.rendering.present import Present, acted, check_shape, decoded, penalty_of
 from mfv.rendering.randomness import Randomness, facet_generator
 from mfv.rendering.window import cut, paste, spread, window_offsets
 
@@ -160,7 +160,7 @@ class ActivationMaximizer(nn.Module):
         gradient = self._pixel_gradient(pixels, index, moment)
         for number in moment.acting("gradient"):
             before = gradient
-            gradient = self._each(moment, number, gradient, lambda part, some, now: part.gradient(some, now))
+            gradient = self._each(moment, number, gradient, lambda part, some, now: acted(part, "gradient", some, now))
             check_shape(moment, number, "gradient", before, gradient)
         if image is canvas:  # pixels: the mean is over those in view
             gradient = normalize(gradient) if moment.octave.normalize else gradient
@@ -172,7 +172,7 @@ class ActivationMaximizer(nn.Module):
     def _pixel_gradient(self, pixels: Tensor, index: int, moment: Present) -> Tensor:
         shown = pixels
         for number in moment.acting("transform"):
-            shown = self._each(moment, number, shown, lambda part, some, now: part.transform(some, now))
+            shown = self._each(moment, number, shown, lambda part, some, now: acted(part, "transform", some, now))
         if shown.shape[-2:] != moment.size:  # transforms may leave more or less of it than they were given
             shown = F.interpolate(shown, moment.size, mode="bilinear", align_corners=False)
         facets, count = moment.numbers, len(pixels)
@@ -212,7 +212,7 @@ class ActivationMaximizer(nn.Module):
         window = cut(image.clamp_(0, 1), moment.offsets, moment.size)
         for number in projecting:
             before = window
-            window = self._each(moment, number, window, lambda part, some, now: part.project(some, now))
+            window = self._each(moment, number, window, lambda part, some, now: acted(part, "project", some, now))
             check_shape(moment, number, "project", before, window)
         if image is canvas and window.shape == canvas.shape:  # pixels, all of them in view
             torch.clamp(window, 0, 1, out=canvas)
@@ -256,7 +256,7 @@ class ActivationMaximizer(nn.Module):
 
     def _decoded(self, canvas: Tensor, rows: slice) -> Tensor:
         return self.parts.each(
-            rows, canvas, lambda part: part.recipe.parameterization, lambda own, some, _: own.decode(some)
+            rows, canvas, lambda part: part.recipe.parameterization, lambda own, some, _: decoded(own, some)
         )  # fmt: skip
 
     def _encoded(self, pixels: Tensor, rows: slice) -> Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from mfv.errors import MfvError
+from mfv.parameterizations.base import Parameterization
 from mfv.regularizers.base import Regularizer
 from mfv.rendering.octave import Octave
 from mfv.rendering.window import cut, paste
@@ -117,7 +120,68 @@ def check_shape(moment: Present, number: int, method: str, given: Tensor, result
         )
 
 
+def acted(regularizer: Regularizer, method: str, given: Tensor, moment: Present) -> Tensor:
+    """Return what a regularizer's `transform`, `gradient` or `project` makes of a tensor (n, 3, h, w).
+
+    Raises:
+        MfvError: that is no tensor, one of other numbers, or one that no gradient comes through; or a `transform` has
+            changed what it was given.
+
+    """
+    name, version = f"{type(regularizer).__name__}.{method}", given._version
+    try:
+        result = getattr(regularizer, method)(given, moment)
+    except RuntimeError as error:
+        if "in-place operation" not in str(error):
+            raise
+        raise _in_place(name) from error
+    if method == "transform" and given._version != version:
+        raise _in_place(name)
+    if not isinstance(result, Tensor):
+        raise MfvError(f"{name} returns a {type(result).__name__}: it is to return a tensor, as it is given one")
+    if result.dtype != given.dtype:
+        raise MfvError(f"{name} returns {result.dtype} for {given.dtype}: let it return result.to({given.dtype})")
+    if given.requires_grad and not result.requires_grad and torch.is_grad_enabled():
+        raise _closed(name)
+    return result
+
+
+def decoded(parameterization: Parameterization, parameters: Tensor) -> Tensor:
+    """Return the images (n, 3, H, H) of parameters (n, …); `MfvError` where no gradient comes through."""
+    images = parameterization.decode(parameters)
+    if not isinstance(images, Tensor):
+        name = f"{type(parameterization).__name__}.decode"
+        raise MfvError(f"{name} returns a {type(images).__name__}: it is to return images, a tensor (n, 3, H, H)")
+    if parameters.requires_grad and not images.requires_grad and torch.is_grad_enabled():
+        raise _closed(f"{type(parameterization).__name__}.decode")
+    return images
+
+
+def _in_place(name: str) -> MfvError:
+    return MfvError(f"{name} changes what it is given in place: it is to return a new tensor, of pixels.clone() say")
+
+
+def _closed(name: str) -> MfvError:
+    return MfvError(
+        f"{name} lets no gradient through to what it is given: it detaches it, leaves PyTorch, or runs inside "
+        "torch.no_grad()"
+    )
+
+
 def penalty_of(regularizer: Regularizer, pixels: Tensor, moment: Present) -> Tensor:
-    """Return what a regularizer subtracts from each image's objective (n,)."""
-    value = regularizer.penalty(pixels, moment)
-    return value if isinstance(value, Tensor) else pixels.new_full((len(pixels),), value)
+    """Return what a regularizer subtracts from each image's objective (n,).
+
+    Raises:
+        MfvError: its `penalty` is neither a number nor one for each image.
+
+    """
+    value: Any = regularizer.penalty(pixels, moment)
+    if isinstance(value, Real):
+        return pixels.new_full((len(pixels),), float(value))
+    if not isinstance(value, Tensor) or value.shape not in ((), (len(pixels),)):
+        shown = tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise MfvError(
+            f"{type(regularizer).__name__}.penalty returns {shown} for {len(pixels)} images: a value for each, (n,), "
+            "is asked for"
+        )
+    return value
