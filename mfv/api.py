@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -96,7 +97,8 @@ def visualize(
     Args:
         network: maps normalized images (n, 3, H, W) to its output; or a `TargetModel`, which brings
             its labels, input size, pixel statistics and layer aliases along.
-        layer: a name from `network.named_modules()`, "" for the output, or a name with ":in" for what it is given.
+        layer: a name from `network.named_modules()`, "" for the output, or a name with ":in" for what it is given. Of
+            a tuple, a dictionary or a dataclass counts its "logits", or else the first entry.
         unit: a neuron's or channel's index, from 0; of an output layer with labels also a label.
         images: a folder, a dataset, or a sequence of pictures: PIL images, tensors (3, H, W) in
             [0, 1] or uint8, arrays (H, W, 3), paths.
@@ -105,7 +107,8 @@ def visualize(
         input_size: the side of the network's input, in pixels; by default 224.
         mean: per channel in [0, 1] RGB, subtracted from the pixels; by default ImageNet's.
         std: per channel, divides them; by default ImageNet's.
-        position: where in a map the unit's value is read: "max", "mean", "center" or (y, x).
+        position: where the unit's value is read: in a map at its "max" (the default), "mean", "center" or (y, x); of a
+            transformer's tokens the "class" token (the first; the default), their "max" or "mean", or a token's number.
         select: "class", "top" or "auto" (`Selection`).
         count: how many of the most active images; by default 15 % of all, at least 150 and at most 1,300.
         discovery: the clustering method (`mfv.discovery`), or any function of codes (n, d), facets and seed that
@@ -135,7 +138,7 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
-    directory, store = _folder(directory), _folder(store)
+    directory, store = _folder("directory", directory), _folder("store", store)
     experiment = _experiment(
         network, images, facets, labels=labels, input_size=input_size, mean=mean, std=std, position=position,
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
@@ -198,7 +201,7 @@ def visualize_units(
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
 
     """
-    options, directory, store = _with_defaults(options), _folder(directory), _folder(store)
+    options, directory, store = _with_defaults(options), _folder("directory", directory), _folder("store", store)
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
     model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
@@ -269,7 +272,7 @@ def _experiment(
         discovery=_discovery(discovery),
         recipe=_recipe(recipe),
         selection=Selection(select, _whole(count)),
-        judge_model=find_judge(judge, model),
+        judge_model=_judge(judge, model),
         position=_place(position),
         seed=_whole(seed),
         machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
@@ -280,8 +283,13 @@ def _alone_in(directory: Path | None) -> AbstractContextManager[None]:
     return nullcontext() if directory is None else alone_in(directory, "directory")
 
 
-def _folder(place: str | Path | None) -> Path | None:
-    return None if place is None else Path(place).expanduser()
+def _folder(setting: str, place: Any) -> Path | None:
+    """Return a folder that is given; one that is certainly not meant is refused."""
+    if place is None:
+        return None
+    if not isinstance(place, str | os.PathLike) or not os.fspath(place):
+        raise MfvError(f"{setting} is {place!r}; give a folder's path ('.' for the one that you are in)")
+    return Path(place).expanduser()
 
 
 def _whole(value: Any) -> Any:
@@ -330,7 +338,7 @@ def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None
 def _recipe(given: Recipe | str | None) -> Recipe:
     if given is None:
         return fast_recipe()
-    recipe = preset("render", given) if isinstance(given, str) else given
+    recipe = _preset("recipe", "render", given) if isinstance(given, str) else given
     if not isinstance(recipe, Recipe):
         raise MfvError(f"recipe is {given!r}; give a `Recipe`, as mfv.fast_recipe(), or a preset's name: recipe='best'")
     return recipe
@@ -339,10 +347,27 @@ def _recipe(given: Recipe | str | None) -> Recipe:
 def _discovery(given: Discovery | str | None) -> Discovery:
     if given is None:
         return TSNEKMeans()
-    method: Discovery = preset("discovery", given) if isinstance(given, str) else given
+    method: Discovery = _preset("discovery", "discovery", given) if isinstance(given, str) else given
     if not callable(method):
         raise MfvError(f"discovery is {given!r}; give a method of mfv.discovery, or a preset's name: 'consensus'")
     return method
+
+
+def _preset(argument: str, group: str, name: str) -> Any:
+    """Return a preset by its name; an error names the argument in place of the command line's setting."""
+    try:
+        return preset(group, name)
+    except MfvError as error:
+        raise MfvError(str(error).replace(f"{group}={name}", f"{argument}={name!r}", 1)) from None
+
+
+def _judge(given: Any, model: TargetModel) -> TargetModel | None:
+    if isinstance(given, nn.Module) and not isinstance(given, TargetModel):
+        raise MfvError(
+            f"judge is a {type(given).__name__}; say how it is shown pictures and what its classes are called: "
+            "judge=mfv.TargetModel(network, input_size=224, labels=…), or give 'auto'"
+        )
+    return find_judge(given, model)
 
 
 def _target(network: nn.Module, settings: Mapping[str, Any]) -> TargetModel:

@@ -148,7 +148,7 @@ class Experiment:
     level: int = logging.INFO
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int):
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise MfvError(f"seed is {self.seed!r}; give a whole number")
         if self.judge_model is not None:
             check_independent(self.model, self.judge_model)

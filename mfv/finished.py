@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from mfv.activations.view import seen_part
@@ -35,7 +34,7 @@ def read_run(directory: str | Path) -> FacetSet:
     """Return the facets of a finished run of one unit, with their images.
 
     Raises:
-        MfvError: the directory is none, holds no run or a job of several units, or its run is not finished.
+        MfvError: the directory is none, holds no run or a job of several units, or its run is damaged or not finished.
 
     """
     directory = Path(directory)
@@ -47,10 +46,7 @@ def read_run(directory: str | Path) -> FacetSet:
                 f"{directory} holds a job of {len(units)} units: give the directory of one of them, such as {units[0]}"
             )
         raise MfvError(f"{directory} holds no run (there is no {FACETS}): give the directory of a finished run")
-    try:
-        found = FacetSet.load(directory)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise MfvError(f"the run in {directory} cannot be read ({type(error).__name__}: {error}): {REMAKE}") from error
+    found = FacetSet.load(directory)
     if found.images is None:
         again = shell_setting("hydra.run.dir", directory)
         raise MfvError(f"the run in {directory} is not finished: give its command again with {again}")

@@ -39,6 +39,10 @@ class Interrupted(KeyboardInterrupt):
         self.partial: Any = partial
         self.step, self.steps = step, steps
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[Any, int, int]]:
+        """Pickle by all arguments, so that it comes back from another process."""
+        return type(self), (self.partial, self.step, self.steps)
+
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows in place of a traceback."""
         return [

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 from torch import Tensor
 
+from mfv.errors import MfvError, check_count
 from mfv.reports import wording
 from mfv.reports.images import save_png, thumbnail_data_uri, to_pil
 from mfv.reports.map_picture import map_picture
@@ -28,8 +29,21 @@ class PaintedFacet(Facet):
     mean_image: Tensor | None = field(default=None, repr=False, compare=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the visualization as a PNG."""
-        save_png(self._shown, Path(path).expanduser())
+        """Write the visualization: as a PNG, or as what the file's name ends in, without more loss than need be.
+
+        Raises:
+            MfvError: Pillow writes no such files.
+
+        """
+        path = Path(path).expanduser()
+        kind = Image.registered_extensions().get(path.suffix.lower(), "" if path.suffix else "PNG")
+        if kind == "PNG":
+            save_png(self._shown, path)
+        elif kind in Image.SAVE:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.pil().save(path, kind, quality=95)
+        else:
+            raise MfvError(f"{path}: no pictures are written as {path.suffix} files; end it in .png, .jpg or .webp")
 
     def pil(self) -> Image.Image:
         """Return the visualization, or the mean image of a facet that is not rendered, as a PIL image."""
@@ -93,9 +107,10 @@ class Facets(FacetSet):
         """Return the 2-D map of the images, a dot each, in the facets' colours, with the facets' numbers.
 
         Args:
-            side: of the picture, in pixels.
+            side: of the picture, in pixels, at least 32.
 
         """
+        check_count("side", side, 32, "pixels, the side of the picture")
         return map_picture(self, side)
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from mfv.signatures import check_arguments
 GROUPS = ("render", "discovery", "model", "data")
 
 
-def preset(group: str, name: str, *settings: str) -> Any:
+def preset(group: str, name: str, *settings: str, **named: Any) -> Any:
     """Return what a choice of the command line stands for, as an object: of "render" a recipe.
 
     Args:
@@ -29,6 +29,7 @@ def preset(group: str, name: str, *settings: str) -> Any:
         name: the choice: a file of conf/render, and so on.
         *settings: of it, "key=value", or "+key=value" for one that it does not have: as on the command line, but
             without the group's name in front.
+        **named: none; what is given here is answered with the way to write it.
 
     Raises:
         MfvError: there is no such group, choice or key, or a value does not fit.
@@ -42,6 +43,10 @@ def preset(group: str, name: str, *settings: str) -> Any:
         near = nearest_names(str(group), GROUPS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise MfvError(f"there is no group {group!r}; {hint}(there are {', '.join(GROUPS)})")
+    wrong = next((setting for setting in settings if not isinstance(setting, str)), None)
+    if wrong is not None or named:
+        shown = f"{next(iter(named))}=…" if named else repr(wrong)
+        raise MfvError(f"{shown}: settings are strings, as mfv.preset({group!r}, {name!r}, 'key=value', 'other.key=3')")
     arguments = [f"{group}={name}", *(_of_group(group, setting) for setting in settings)]
     config = composed(arguments)
     values = {group: resolved(config)[group]}

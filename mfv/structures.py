@@ -221,18 +221,36 @@ class FacetSet:
 
     @classmethod
     def load(cls, directory: str | Path) -> FacetSet:
-        """Read what `save` wrote: the directory of a run, or of a unit in a run of several.
+        """Read what `save` wrote: the directory of a run, or of a unit in a run of several, or its facets.json.
 
         Raises:
-            MfvError: the directory holds no facets.json.
+            MfvError: the directory holds no facets.json, or its files are damaged or of a newer version.
 
         """
-        from safetensors.torch import load_file
-
         directory = Path(directory).expanduser()
+        directory = directory.parent if directory.name == "facets.json" else directory
         if not (directory / "facets.json").is_file():
             raise MfvError(f"{directory} holds no facets.json: give the folder of a run, as outputs/<date>/<time>")
+        try:
+            return cls._read(directory)
+        except MfvError:
+            raise
+        except Exception as error:  # JSON, safetensors and the records have their own ways to refuse
+            raise MfvError(
+                f"the facets in {directory} cannot be read ({type(error).__name__}: {error}): facets.json or "
+                "facets.safetensors is missing, damaged, or of another version of mfv; copy both, or make the run again"
+            ) from error
+
+    @classmethod
+    def _read(cls, directory: Path) -> FacetSet:
+        from safetensors.torch import load_file
+
         document = json.loads((directory / "facets.json").read_text(encoding="utf-8"))
+        if document.get("schema", SCHEMA) > SCHEMA:
+            raise MfvError(
+                f"{directory / 'facets.json'} is of a newer version of mfv (schema {document['schema']}; this one "
+                f"reads {SCHEMA}): update mfv"
+            )
         tensors = load_file(directory / "facets.safetensors")
         return cls(
             unit=Unit(**document["unit"]),

@@ -38,12 +38,12 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
         ({"labels": ["a", "b"]}, r"there are 2 labels, but 3 units in the output: give one for each"),
         ({"input_size": 0}, r"input_size is 0; it is a number of pixels"),
         ({"input_size": 6}, r"cannot be run on an image of 3 × 6 × 6 \(input_size=6\)"),
-        ({"recipe": "bets"}, r"render=bets: there is no such choice; did you mean best"),
+        ({"recipe": "bets"}, r"^recipe='bets': there is no such choice; did you mean best"),
         (
             {"recipe": 200},
             r"recipe is 200; give a `Recipe`, as mfv\.fast_recipe\(\), or a preset's name: recipe='best'",
         ),
-        ({"discovery": "kmean"}, r"discovery=kmean: there is no such choice; did you mean kmeans"),
+        ({"discovery": "kmean"}, r"^discovery='kmean': there is no such choice; did you mean kmeans"),
         ({"discovery": 3}, r"discovery is 3; give a method of mfv\.discovery, or a preset's name"),
         ({"select": "best"}, r"select\.by is 'best'; it is one of auto, class, top"),
         ({"position": (1, 2, 3)}, r"position is \[1, 2, 3\]; of a channel it is max"),
@@ -55,6 +55,11 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
         ({"position": (99, 0)}, r"position=99,0 is outside the map"),
         ({"judge": "nobody"}, r"evaluation\.judge is 'nobody'"),
         ({"devices": 0}, r"machine\.devices is 0; it is a number of processes"),
+        ({"judge": nn.Linear(3, 2)}, r"judge is a Linear; say how it is shown .*judge=mfv\.TargetModel\(network, "),
+        ({"seed": True}, r"seed is True; give a whole number"),
+        ({"directory": ""}, r"directory is ''; give a folder's path"),
+        ({"store": 3}, r"store is 3; give a folder's path"),
+        ({"position": "class"}, r"position='class': an activation .* has max, mean, center or an index"),
         ({"seed": "one"}, r"seed is 'one'; give a whole number"),
         ({"directory": __file__}, r"test_api\.py cannot be written \(File exists\): give another folder, directory="),
     ],
@@ -120,9 +125,12 @@ def test_a_presets_settings_are_those_of_the_command_line() -> None:
         (("render", "best", "iterations=x"), "render.iterations is 'x'; it is a number of steps"),
         (("discovery", "consensus", "maps=1"), "discovery.maps is 1; a consensus takes at least 2"),
         (("data", "folder"), "data.root is missing"),
+        (("render", "fast", {"iterations": 3}), r"\{'iterations': 3\}: settings are strings, as mfv\.preset\('render'"),
     ):
         with pytest.raises(MfvError, match=said):
             mfv.preset(*arguments)
+    with pytest.raises(MfvError, match=r"^iterations=…: settings are strings, as mfv\.preset\('render', 'fast', "):
+        mfv.preset("render", "fast", iterations=3)
 
 
 def test_many_units_have_what_each_has_alone(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a notebook shows, and the one in docs/, cell by cell."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -71,6 +72,50 @@ def test_a_facet_has_its_pictures(facets: mfv.Facets, tmp_path: Path) -> None:
     assert facets[0]._repr_png_()[:4] == b"\x89PNG"
     with pytest.raises(IndexError):
         facets[2]
+
+
+def test_a_facet_is_written_as_its_files_name_says(facets: mfv.Facets, tmp_path: Path) -> None:
+    for name, kind in (("a.jpg", "JPEG"), ("b.WEBP", "WEBP"), ("c.png", "PNG"), ("plain", "PNG")):
+        facets[0].save(tmp_path / "new" / name)
+        with Image.open(tmp_path / "new" / name) as picture:
+            assert picture.format == kind
+    with pytest.raises(MfvError, match=r"no pictures are written as \.docx files; end it in \.png"):
+        facets[0].save(tmp_path / "facet.docx")
+
+
+@pytest.mark.parametrize("side", [-3, 0, "a", 20.0])
+def test_a_maps_side_is_a_number_of_pixels(facets: mfv.Facets, side: object) -> None:
+    with pytest.raises(MfvError, match=r"side is .*; it is a number of pixels, the side of the picture, at least 32"):
+        facets.plot_map(side)
+
+
+def test_damaged_and_newer_folders_are_named(facets: mfv.Facets, tmp_path: Path) -> None:
+    facets.save(tmp_path)
+    path, tensors = tmp_path / "facets.json", tmp_path / "facets.safetensors"
+    whole, numbers = path.read_text(), tensors.read_bytes()
+    assert len(mfv.Facets.load(path)) == 2  # the file stands for its folder
+    document = json.loads(whole)
+    for text, said in (
+        (whole[:100], r"cannot be read \(JSONDecodeError: .*damaged"),
+        (json.dumps({**document, "unit": {**document["unit"], "colour": "red"}}), r"cannot be read \(TypeError"),
+        (json.dumps({"schema": 1}), r"cannot be read \(KeyError: 'unit'\)"),
+        (json.dumps({**document, "schema": 99}), r"is of a newer version of mfv \(schema 99; this one reads 1\)"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MfvError, match=said):
+            mfv.Facets.load(tmp_path)
+    path.write_text(whole)
+    tensors.write_bytes(numbers[:50])
+    with pytest.raises(MfvError, match=r"cannot be read \(SafetensorError"):
+        mfv.Facets.load(tmp_path)
+    tensors.unlink()
+    with pytest.raises(MfvError, match=r"cannot be read \(FileNotFoundError: .*facets\.safetensors is missing"):
+        mfv.Facets.load(tmp_path)
+
+
+def test_an_interruption_comes_back_from_another_process() -> None:
+    stop = pickle.loads(pickle.dumps(mfv.Interrupted([1, 2], 3, 9)))
+    assert (stop.partial, stop.step, stop.steps, str(stop)) == ([1, 2], 3, 9, "stopped at step 3 of 9")
 
 
 def test_facets_can_be_told_apart_and_kept_in_sets(facets: mfv.Facets) -> None:

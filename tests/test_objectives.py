@@ -103,11 +103,14 @@ def test_a_direction_comes_from_a_file(tmp_path: Path, model: TargetModel, subje
     vector = np.random.default_rng(0).normal(size=160).astype(np.float32)
     np.save(tmp_path / "v.npy", vector)
     pixels, facets = subject.pixels[:2].float() / 255, torch.tensor([0, 0])
-    sharp = Direction("features.14", str(tmp_path / "v.npy"), power=2.0).bind(subject)
+    sharp = Direction("features.14", tmp_path / "v.npy", power=2.0).bind(subject)
     codes = as_codes(model.activations(pixels, ["features.14"])["features.14"]).numpy()
     product = codes @ vector
     cosine = np.maximum(product / np.linalg.norm(codes, axis=1) / np.linalg.norm(vector), 0.1)
     assert np.allclose(values(sharp, model, pixels, facets), product * cosine**2, rtol=1e-4)
+    (tmp_path / "words.npy").write_text("no numbers")
+    with pytest.raises(MfvError, match=r"words\.npy holds no numbers .*: give a \.npy file of them"):
+        Direction("features.14", str(tmp_path / "words.npy")).bind(subject)
 
 
 def test_several_units_are_a_weighted_sum(model: TargetModel, subject: UnitSubject) -> None:

@@ -64,7 +64,7 @@ def _map_values(activation: Tensor, position: Position | None) -> tuple[Tensor, 
         raise MfvError(f"position={position}: a map {_shape(activation)} takes two coordinates, y,x")
     if position == "center":
         place = (height // 2, width // 2)
-    _known(position, place, ("max", "mean"), activation)
+    _known(position, place, ("max", "mean", "center"), activation)
     if place is not None:
         y, x = place
         if not (0 <= y < height and 0 <= x < width):
@@ -81,7 +81,7 @@ def _token_values(activation: Tensor, position: Position | None) -> tuple[Tensor
     place = (0,) if position in (None, "class") else _coordinates(position)
     if place is not None and len(place) != 1:
         raise MfvError(f"position={position}: tokens {_shape(activation)} lie in no grid; give one index, or 'class'")
-    _known(position, place, ("max", "mean"), activation)
+    _known(position, place, ("class", "max", "mean"), activation)
     if place is not None:
         if not 0 <= place[0] < count:
             raise MfvError(f"position={position}: there are {count} tokens, 0–{count - 1}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -36,19 +37,18 @@ class Direction(Objective):
     def __init__(
         self,
         layer: str,
-        vector: Sequence[float] | np.ndarray | Tensor | str,
+        vector: Sequence[float] | np.ndarray | Tensor | str | os.PathLike[str],
         power: Annotated[float, Ge(0), "an exponent"] = 0.0,
     ):
         super().__init__()
-        self.layer, self.vector, self.power = layer, vector, power
+        self.vector = os.fspath(vector) if isinstance(vector, os.PathLike) else vector
+        self.layer, self.power = layer, power
 
     def bind(self, subject: Subject) -> Direction:
         """Read the vector and check its length."""
         bound = Direction(subject.layer_name(self.layer), self.vector, self.power)
         bound.layers = (bound.layer,)
-        if isinstance(self.vector, str) and not Path(self.vector).exists():
-            raise MfvError(f"the direction's file {self.vector} is not there: give a .npy file or the numbers")
-        values = np.load(self.vector) if isinstance(self.vector, str) else self.vector
+        values = _read(self.vector) if isinstance(self.vector, str) else self.vector
         direction, count = torch.as_tensor(values, dtype=torch.float32), subject.codes(self.layer).shape[1]
         if direction.shape != (count,):
             raise MfvError(
@@ -65,3 +65,13 @@ class Direction(Objective):
         if not self.power:
             return product
         return product * F.cosine_similarity(codes, self.direction[None], dim=1).clamp_min(0.1) ** self.power
+
+
+def _read(file: str) -> np.ndarray:
+    path = Path(file).expanduser()
+    if not path.exists():
+        raise MfvError(f"the direction's file {file} is not there: give a .npy file or the numbers")
+    try:
+        return np.asarray(np.load(path), dtype=np.float32)
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        raise MfvError(f"the direction's file {file} holds no numbers ({error}): give a .npy file of them") from error
