@@ -296,9 +296,9 @@ PLAIN = {"power": 1, "louder": "x * 2 if 'a' in {'a', 'b', 'c'} else x", "factor
 PLAIN |= {"ending": "x * self.factor", "comment": "", "unused": "batch"}
 
 
-def own_network(**changes):
+def own_network(module="__main__", **changes):
     """Return a network whose class was defined by a cell of a notebook, with other words in it."""
-    names = {"__name__": "__main__"}
+    names = {"__name__": module}
     exec(OWN.format(**{**PLAIN, **changes}), names)
     torch.manual_seed(0)
     return names["Net"]()
@@ -317,7 +317,9 @@ def test_networks_whose_code_differs_have_other_fingerprints(change):
     assert own_fingerprint(**change) != own_fingerprint()
 
 
-@pytest.mark.parametrize("change", [{}, {"comment": "\n        # once more\n"}, {"unused": "batch + 1"}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"module": "__mp_main__"}, {"comment": "\n        # once more\n"}, {"unused": "batch + 1"}], ids=str
+)
 def test_code_that_no_pass_runs_counts_for_nothing(change):
     assert own_fingerprint(**change) == own_fingerprint()
 

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SHIPPED = ("torch", "torchvision", "timm", "mfv")  # packages whose code a network's printed layers stand for
+SHIPPED = (  # packages whose code a network's printed layers stand for
+    "torch", "torchvision", "timm", "pytorch_lightning", "lightning", "mfv",
+)  # fmt: skip
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype)
 USUAL = frozenset(vars(nn.Module()))  # what every module keeps
 
@@ -86,7 +88,7 @@ class _Reading:
                 if not isinstance(each, list):  # which might hold itself
                     yield from self.value(each)
         elif isinstance(value, FunctionType | MethodType):
-            yield f"{value.__module__}.{value.__qualname__}"
+            yield value.__qualname__  # without the module, which is another one's in a process that is spawned
             function = _plain_function(value)
             if function is not None and not is_shipped(function):
                 yield from self.function(function)
