@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ def described(value: Any) -> Any:
         return {str(name): described(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [described(each) for each in value]
+    if isinstance(value, partial):
+        return {"of": described(value.func), "with": described(value.args), "and": described(value.keywords)}
     named = value if hasattr(value, "__qualname__") else type(value)  # a function or class, or an object of one
     name = {"class": f"{named.__module__}.{named.__qualname__}"}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

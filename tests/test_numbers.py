@@ -1,6 +1,7 @@
 """Numbers at their edges: one facet, one image, equal codes, ties, silent channels, seeds below zero."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 import mfv
 from mfv.activations.contributions import contributions
 from mfv.activations.receptive_field import receptive_field
-from mfv.claims import claim_inputs
+from mfv.claims import claim_inputs, described
 from mfv.discovery import KMeans, PCAKMeans, TSNEKMeans, exemplars, facet_members
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.refinement import Refinement, merged_alike, without_specks
@@ -213,6 +214,11 @@ class Shrinks(Regularizer):
 
     def project(self, pixels: Tensor, moment: Any) -> Tensor:
         return pixels[:, :, 1:]
+
+
+def test_functions_with_other_arguments_are_described_otherwise() -> None:
+    given = [described(partial(np.quantile, q=q)) for q in (0.5, 0.5, 0.9)]
+    assert given[0] == given[1] != given[2]
 
 
 class OneNumber(Objective):
