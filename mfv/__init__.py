@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING
 from mfv.libraries import on_first_use
 
 if TYPE_CHECKING:
-    from mfv.api import fast_recipe, visualize, visualize_units
+    from mfv.api import visualize, visualize_units
     from mfv.errors import MfvError
     from mfv.interruption import Interrupted
     from mfv.models.target import TargetModel
     from mfv.notebook import Facets
     from mfv.presets import preset
+    from mfv.rendering.fast import fast_recipe
     from mfv.structures import Facet, FacetSet, Unit
     from mfv.version import __version__ as __version__
 
@@ -55,7 +56,7 @@ _HOMES = {
     "TargetModel": "mfv.models.target",
     "Unit": "mfv.structures",
     "__version__": "mfv.version",
-    "fast_recipe": "mfv.api",
+    "fast_recipe": "mfv.rendering.fast",
     "preset": "mfv.presets",
     "visualize": "mfv.api",
     "visualize_units": "mfv.api",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import operator
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,34 +14,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from mfv import distributed
+from mfv import distributed, given
 from mfv.activations.values import Position
 from mfv.claims import claim
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
-from mfv.discovery.tsne import TSNEKMeans
 from mfv.errors import MfvError, check_count, nearest_names
-from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery, Experiment, Machine, directories
+from mfv.given import Labels
 from mfv.interruption import Interrupted
 from mfv.jobs import UnitsJob, is_done
-from mfv.models.choice import layer_names, names_several, position_name
-from mfv.models.naming import OUTPUT
+from mfv.models.choice import layer_names
 from mfv.models.target import TargetModel
-from mfv.models.units import is_label, resolve_unit, resolve_units, unit_count
 from mfv.notebook import Facets
-from mfv.objectives import ClassMargin, FacetAnchor, Objective
-from mfv.presets import preset
-from mfv.regularizers import RandomAffine, RandomTone, Regularizer, SpectralGradient, TVProx
 from mfv.rendering.octave import Recipe
-from mfv.rendering.recipes import one_octave_recipe
 from mfv.reports.report import write_report
-from mfv.schedules import Geometric
 from mfv.sole import alone_in
 from mfv.structures import FacetSet, Unit
 from mfv.writing import writing
-
-Labels = Sequence[str] | Mapping[int, str]
 
 
 @contextmanager
@@ -138,13 +126,13 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
-    directory, store = _folder("directory", directory), _folder("store", store)
+    directory, store = given.folder("directory", directory), given.folder("store", store)
     experiment = _experiment(
         network, images, facets, labels=labels, input_size=input_size, mean=mean, std=std, position=position,
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
         accelerator=accelerator, progress=progress,
     )  # fmt: skip
-    units = _one_unit(experiment.model, layer, unit, labels)
+    units = given.one_unit(experiment.model, layer, unit, labels)
     if len(units) != 1:
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
     try:
@@ -201,11 +189,15 @@ def visualize_units(
         >>> found = mfv.visualize_units(network, "layer4", [3, 12, 40], dataset, facets=4, directory="layer4")
 
     """
-    options, directory, store = _with_defaults(options), _folder("directory", directory), _folder("store", store)
+    options, directory, store = (
+        _with_defaults(options),
+        given.folder("directory", directory),
+        given.folder("store", store),
+    )
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
     model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
-    asked = {model.canonical(name): _units(model, name, units, labels) for name in names}
+    asked = {model.canonical(name): given.units(model, name, units, labels) for name in names}
     with (
         writing({"directory": directory, "store": store}),
         _alone_in(directory),
@@ -261,166 +253,23 @@ def _experiment(
     progress: bool,
 ) -> Experiment:
     """Return what `visualize` asks of its unit, with everything checked that needs no pass over the images."""
-    facets = _whole(facets)
+    facets = given.whole(facets)
     check_count("facets", facets, 1, "facets", "auto")
-    own = {"labels": labels, "input_size": _whole(input_size), "mean": mean, "std": std}
-    model = _target(network, {name: value for name, value in own.items() if value is not None})
+    own = {"labels": labels, "input_size": given.whole(input_size), "mean": mean, "std": std}
+    model = given.target(network, {name: value for name, value in own.items() if value is not None})
     return Experiment(
         model,
         as_source(images),
         facets,
-        discovery=_discovery(discovery),
-        recipe=_recipe(recipe),
-        selection=Selection(select, _whole(count)),
-        judge_model=_judge(judge, model),
-        position=_place(position),
-        seed=_whole(seed),
+        discovery=given.discovery(discovery),
+        recipe=given.recipe(recipe),
+        selection=Selection(select, given.whole(count)),
+        judge_model=given.judge(judge, model),
+        position=given.place(position),
+        seed=given.whole(seed),
         machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
     )
 
 
 def _alone_in(directory: Path | None) -> AbstractContextManager[None]:
     return nullcontext() if directory is None else alone_in(directory, "directory")
-
-
-def _folder(setting: str, place: Any) -> Path | None:
-    """Return a folder that is given; one that is certainly not meant is refused."""
-    if place is None:
-        return None
-    if not isinstance(place, str | os.PathLike) or not os.fspath(place):
-        raise MfvError(f"{setting} is {place!r}; give a folder's path ('.' for the one that you are in)")
-    return Path(place).expanduser()
-
-
-def _whole(value: Any) -> Any:
-    """Return a whole number of NumPy's or PyTorch's as one of Python's, and anything else as it is."""
-    try:
-        return value if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return value
-
-
-def _one_unit(model: TargetModel, layer: str, unit: Any, labels: Labels | None) -> list[Unit]:
-    """Return the unit of a layer that is asked for; where that are several, none, or them."""
-    given = unit[0] if isinstance(unit, list | tuple) and len(unit) == 1 else unit
-    if names_several(layer, None):
-        return []
-    if is_label(model, str(layer), given):  # a class may be called "all", or "0-9"
-        _check_labels(model, str(layer), labels)
-        return [resolve_unit(model, str(layer), given)]
-    return [] if names_several(None, given) else _units(model, layer, given, labels)
-
-
-def _units(model: TargetModel, layer: str, units: Any, labels: Labels | None) -> list[Unit]:
-    """Return the units of a layer that are asked for; an error where the labels that were given are not as many."""
-    name, units = str(layer), _whole(units)  # of a Sequential's part the name is a number
-    if not isinstance(units, str | int | Iterable):
-        raise MfvError(f"unit is {units!r}; give a number, a name, or several")
-    _check_labels(model, name, labels)
-    given = [units] if isinstance(units, str | int) else [_whole(each) for each in units]
-    for each in given:
-        if not isinstance(each, str | int):
-            raise MfvError(f"a unit is {each!r}; of several give a list of numbers and names: units=[3, 12]")
-    return resolve_units(model, name, given)
-
-
-def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None:
-    """Raise `MfvError` where the labels that were given are not as many as the classes, of which a layer may be one."""
-    classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
-    if labels is None or classes is None:
-        return
-    count = unit_count(model, classes)
-    if len(model.labels) != count:
-        place = f"in layer {classes!r}" if classes else "in the output"
-        raise MfvError(f"there are {len(model.labels)} labels, but {count} units {place}: give one for each")
-
-
-def _recipe(given: Recipe | str | None) -> Recipe:
-    if given is None:
-        return fast_recipe()
-    recipe = _preset("recipe", "render", given) if isinstance(given, str) else given
-    if not isinstance(recipe, Recipe):
-        raise MfvError(f"recipe is {given!r}; give a `Recipe`, as mfv.fast_recipe(), or a preset's name: recipe='best'")
-    return recipe
-
-
-def _discovery(given: Discovery | str | None) -> Discovery:
-    if given is None:
-        return TSNEKMeans()
-    method: Discovery = _preset("discovery", "discovery", given) if isinstance(given, str) else given
-    if not callable(method):
-        raise MfvError(f"discovery is {given!r}; give a method of mfv.discovery, or a preset's name: 'consensus'")
-    return method
-
-
-def _preset(argument: str, group: str, name: str) -> Any:
-    """Return a preset by its name; an error names the argument in place of the command line's setting."""
-    try:
-        return preset(group, name)
-    except MfvError as error:
-        raise MfvError(str(error).replace(f"{group}={name}", f"{argument}={name!r}", 1)) from None
-
-
-def _judge(given: Any, model: TargetModel) -> TargetModel | None:
-    if isinstance(given, nn.Module) and not isinstance(given, TargetModel):
-        raise MfvError(
-            f"judge is a {type(given).__name__}; say how it is shown pictures and what its classes are called: "
-            "judge=mfv.TargetModel(network, input_size=224, labels=…), or give 'auto'"
-        )
-    return find_judge(given, model)
-
-
-def _target(network: nn.Module, settings: Mapping[str, Any]) -> TargetModel:
-    if not isinstance(network, TargetModel):
-        return TargetModel(network, name=type(network).__name__.lower(), **settings).to(torch.device("cpu"))
-    if settings:
-        names = ", ".join(settings)
-        raise MfvError(f"{names}: a TargetModel ({network.name}) brings its own; give `network.network` with yours")
-    return network
-
-
-def fast_recipe(
-    iterations: int = 200,
-    *,
-    objectives: Mapping[str, Objective | Mapping[str, Any] | None] | None = None,
-    regularizers: Mapping[str, Regularizer | None] | None = None,
-) -> Recipe:
-    """Return the default recipe, as conf/render/fast.yaml has it, with parts of one's own where they are given.
-
-    Args:
-        iterations: steps, a gradient of the network for each; what they are worth: docs/parameters.md.
-        objectives: more of them, by names of one's choice: {"objective": …, "weight": …}, or the objective alone for a
-            weight of 1. By the name of one that there is ("margin", "codes", "middle") it takes its place; None leaves
-            that out.
-        regularizers: likewise; there are "tone", "affine", "spectrum" and "tv".
-
-    Example:
-        >>> mfv.fast_recipe(300, regularizers={"greyer": Greyer(0.02), "tone": None})
-
-    """
-    return one_octave_recipe(
-        iterations=iterations,
-        step=Geometric(4.0, 1.0),
-        start="contrast",
-        momentum=0.5,
-        average=0.5,
-        objectives={
-            "margin": {"objective": ClassMargin(), "weight": 32.0},
-            "codes": {"objective": FacetAnchor("codes", cap=90, rivals=0.5), "weight": 130.0},
-            "middle": {"objective": FacetAnchor("middle", cap=90, rivals=0.5), "weight": 130.0},
-            **(objectives or {}),
-        },
-        regularizers={
-            "tone": RandomTone(),
-            "affine": RandomAffine(exact=False),
-            "spectrum": SpectralGradient(chroma=0.5, blur=1.5),
-            "tv": TVProx(0.4, sweeps=1, every=3, most=2.0),
-            **(regularizers or {}),
-        },
-    )
-
-
-def _place(position: Any) -> str | None:
-    """Return where a unit's value is read, in a configuration's words; its numbers may be NumPy's or PyTorch's."""
-    given = [_whole(each) for each in position] if isinstance(position, list | tuple) else _whole(position)
-    return position_name(given)

@@ -7,11 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from mfv.api import fast_recipe
 from mfv.config import register
 from mfv.discovery import TSNEKMeans
 from mfv.objectives import WeightedSum
 from mfv.rendering import Recipe
+from mfv.rendering.fast import fast_recipe
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))

@@ -6,7 +6,6 @@ import torch
 
 from mfv.activations.contributions import contributions
 from mfv.activations.values import unit_values
-from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
 from mfv.discovery import AttributionTSNE
 from mfv.errors import MfvError
@@ -14,6 +13,7 @@ from mfv.experiment import Experiment
 from mfv.machine import Machine
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
+from mfv.rendering.fast import fast_recipe
 from mfv.structures import Unit
 
 PHOTOS = PhotoCrops(photos=["coffee", "cat", "rocket"], scales=[0.8])

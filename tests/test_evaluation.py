@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mfv import pipeline
-from mfv.api import fast_recipe, visualize
+from mfv.api import visualize
 from mfv.config import register
 from mfv.data import FolderImages, PhotoCrops
 from mfv.discovery import TSNEKMeans
@@ -47,6 +47,7 @@ from mfv.models.target import TargetModel
 from mfv.models.timm import efficientnet_lite
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_unit
+from mfv.rendering.fast import fast_recipe
 from mfv.reports.gallery import gallery
 from mfv.reports.loggers import markdown_table
 from mfv.reports.report import write_report

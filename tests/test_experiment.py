@@ -10,7 +10,6 @@ from torch import nn
 
 import mfv
 from mfv.activations.collector import Collector
-from mfv.api import fast_recipe
 from mfv.data import InMemoryImages, PhotoCrops
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
@@ -18,6 +17,7 @@ from mfv.experiment import Experiment, Machine, Result
 from mfv.models.target import TargetModel
 from mfv.models.torchvision import torchvision_model
 from mfv.models.units import resolve_unit
+from mfv.rendering.fast import fast_recipe
 from mfv.rendering.renderer import FacetRenderer
 from mfv.structures import FacetSet
 

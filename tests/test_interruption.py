@@ -20,8 +20,8 @@ from test_experiment import Small, fingerprint
 import mfv
 import mfv.waves
 from mfv.activations.collector import Collector
-from mfv.api import fast_recipe
 from mfv.interruption import Interrupted, interruptible
+from mfv.rendering.fast import fast_recipe
 from mfv.rendering.renderer import FacetRenderer
 
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "evaluation=none"]

@@ -464,11 +464,11 @@ def test_a_stopped_run_is_continued_without_a_gap(nobody, tmp_path):
     from test_experiment import Small
     from test_interruption import IMAGES, interrupt_in
 
-    from mfv.api import fast_recipe
     from mfv.data.memory import as_source
     from mfv.discovery import TSNEKMeans
     from mfv.experiment import Experiment, Machine
     from mfv.models.target import TargetModel
+    from mfv.rendering.fast import fast_recipe
     from mfv.rendering.renderer import FacetRenderer
 
     model = TargetModel(Small(), input_size=32)

@@ -16,7 +16,6 @@ from small import watched
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mfv.api import fast_recipe
 from mfv.data import PhotoCrops, Preprocess
 from mfv.errors import MfvError
 from mfv.models.acceleration import Acceleration
@@ -28,6 +27,7 @@ from mfv.objectives import TopicActivation, UnitActivation
 from mfv.regularizers import RandomAffine, TVProx
 from mfv.regularizers.base import Moment, Regularizer
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject, batching, bound_part, render
+from mfv.rendering.fast import fast_recipe
 from mfv.rendering.renderer import FacetRenderer
 from mfv.schedules import value_at
 

@@ -12,11 +12,11 @@ import torch
 from torch.multiprocessing import ProcessRaisedException
 
 import mfv
-from mfv.api import fast_recipe
 from mfv.data import PhotoCrops
 from mfv.errors import MfvError
 from mfv.finished import read_run
 from mfv.models.torchvision import torchvision_model
+from mfv.rendering.fast import fast_recipe
 from mfv.structures import FacetSet
 from mfv.writing import check_folder, unwritable, writing
 

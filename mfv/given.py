@@ -1,0 +1,133 @@
+"""What a notebook's call is given, as mfv takes it, with what is said where it does not fit."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mfv.discovery.tsne import TSNEKMeans
+from mfv.errors import MfvError
+from mfv.evaluation.offline import find_judge
+from mfv.experiment import Discovery
+from mfv.models.choice import names_several, position_name
+from mfv.models.naming import OUTPUT
+from mfv.models.target import TargetModel
+from mfv.models.units import is_label, resolve_unit, resolve_units, unit_count
+from mfv.presets import preset
+from mfv.rendering.fast import fast_recipe
+from mfv.rendering.octave import Recipe
+from mfv.structures import Unit
+
+Labels = Sequence[str] | Mapping[int, str]
+
+
+def folder(setting: str, place: Any) -> Path | None:
+    """Return a folder that is given; one that is certainly not meant is refused."""
+    if place is None:
+        return None
+    if not isinstance(place, str | os.PathLike) or not os.fspath(place):
+        raise MfvError(f"{setting} is {place!r}; give a folder's path ('.' for the one that you are in)")
+    return Path(place).expanduser()
+
+
+def whole(value: Any) -> Any:
+    """Return a whole number of NumPy's or PyTorch's as one of Python's, and anything else as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
+
+
+def one_unit(model: TargetModel, layer: str, unit: Any, labels: Labels | None) -> list[Unit]:
+    """Return the unit of a layer that is asked for; where that are several, none, or them."""
+    given = unit[0] if isinstance(unit, list | tuple) and len(unit) == 1 else unit
+    if names_several(layer, None):
+        return []
+    if is_label(model, str(layer), given):  # a class may be called "all", or "0-9"
+        _check_labels(model, str(layer), labels)
+        return [resolve_unit(model, str(layer), given)]
+    return [] if names_several(None, given) else units(model, layer, given, labels)
+
+
+def units(model: TargetModel, layer: str, units: Any, labels: Labels | None) -> list[Unit]:
+    """Return the units of a layer that are asked for; an error where the labels that were given are not as many."""
+    name, units = str(layer), whole(units)  # of a Sequential's part the name is a number
+    if not isinstance(units, str | int | Iterable):
+        raise MfvError(f"unit is {units!r}; give a number, a name, or several")
+    _check_labels(model, name, labels)
+    given = [units] if isinstance(units, str | int) else [whole(each) for each in units]
+    for each in given:
+        if not isinstance(each, str | int):
+            raise MfvError(f"a unit is {each!r}; of several give a list of numbers and names: units=[3, 12]")
+    return resolve_units(model, name, given)
+
+
+def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None:
+    """Raise `MfvError` where the labels that were given are not as many as the classes, of which a layer may be one."""
+    classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
+    if labels is None or classes is None:
+        return
+    count = unit_count(model, classes)
+    if len(model.labels) != count:
+        place = f"in layer {classes!r}" if classes else "in the output"
+        raise MfvError(f"there are {len(model.labels)} labels, but {count} units {place}: give one for each")
+
+
+def recipe(given: Recipe | str | None) -> Recipe:
+    """Return the recipe that is given or named; by default `fast_recipe()`."""
+    if given is None:
+        return fast_recipe()
+    found = _preset("recipe", "render", given) if isinstance(given, str) else given
+    if not isinstance(found, Recipe):
+        raise MfvError(f"recipe is {given!r}; give a `Recipe`, as mfv.fast_recipe(), or a preset's name: recipe='best'")
+    return found
+
+
+def discovery(given: Discovery | str | None) -> Discovery:
+    """Return the method that is given or named; by default the paper's."""
+    if given is None:
+        return TSNEKMeans()
+    method: Discovery = _preset("discovery", "discovery", given) if isinstance(given, str) else given
+    if not callable(method):
+        raise MfvError(f"discovery is {given!r}; give a method of mfv.discovery, or a preset's name: 'consensus'")
+    return method
+
+
+def _preset(argument: str, group: str, name: str) -> Any:
+    """Return a preset by its name; an error names the argument in place of the command line's setting."""
+    try:
+        return preset(group, name)
+    except MfvError as error:
+        raise MfvError(str(error).replace(f"{group}={name}", f"{argument}={name!r}", 1)) from None
+
+
+def judge(given: Any, model: TargetModel) -> TargetModel | None:
+    """Return the second network that is given or named; None for none."""
+    if isinstance(given, nn.Module) and not isinstance(given, TargetModel):
+        raise MfvError(
+            f"judge is a {type(given).__name__}; say how it is shown pictures and what its classes are called: "
+            "judge=mfv.TargetModel(network, input_size=224, labels=…), or give 'auto'"
+        )
+    return find_judge(given, model)
+
+
+def target(network: nn.Module, settings: Mapping[str, Any]) -> TargetModel:
+    """Return a network with what is said of it; one that brings it along as it is."""
+    if not isinstance(network, TargetModel):
+        return TargetModel(network, name=type(network).__name__.lower(), **settings).to(torch.device("cpu"))
+    if settings:
+        names = ", ".join(settings)
+        raise MfvError(f"{names}: a TargetModel ({network.name}) brings its own; give `network.network` with yours")
+    return network
+
+
+def place(position: Any) -> str | None:
+    """Return where a unit's value is read, in a configuration's words; its numbers may be NumPy's or PyTorch's."""
+    given = [whole(each) for each in position] if isinstance(position, list | tuple) else whole(position)
+    return position_name(given)
