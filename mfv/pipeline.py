@@ -21,6 +21,7 @@ from mfv.libraries import loading_libraries
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.presets import make, resolved
+from mfv.replacing import replacing
 from mfv.sole import alone_in
 from mfv.structures import holds_results
 from mfv.writing import writing
@@ -243,9 +244,8 @@ def claim(directory: Path, settings: dict[str, Any]) -> dict[Any, Any] | None:
                 "another hydra.run.dir (of a sweep: hydra.sweep.dir, or a hydra.sweep.subdir that tells its jobs "
                 "apart), or give the settings that the run was begun with"
             )
-    temporary = path.with_name("config.yaml.part")
-    OmegaConf.save(OmegaConf.create(settings), temporary)
-    temporary.replace(path)
+    with replacing(path) as part:
+        OmegaConf.save(OmegaConf.create(settings), part)
     return known
 
 

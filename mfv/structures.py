@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfv.errors import MfvError
+from mfv.replacing import replacing
 
 if TYPE_CHECKING:  # it is loaded when a record with tensors is written or read
     from torch import Tensor
@@ -214,9 +214,8 @@ class FacetSet:
         if self.images is not None:
             tensors["images"] = self.images.contiguous()
         metadata = {"ids": json.dumps(self.ids)}
-        temporary = directory / "facets.safetensors.part"
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, directory / "facets.safetensors")
+        with replacing(directory / "facets.safetensors") as part:
+            save_file(tensors, part, metadata)
         write_json(directory / "facets.json", self.to_json())
 
     @classmethod
@@ -286,6 +285,6 @@ def holds_results(directory: Path) -> bool:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a kill leaves either the old file or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file now
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path, shared=True) as part:
+        part.write_text(text + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ ONLY = {
 }
 # What a part may import of mfv besides itself and the leaves.
 LEAVES = {"errors", "interruption", "libraries", "paths", "distributed", "processes", "progress"}
-LEAVES |= {"joining", "limits", "packing", "schedules", "signatures", "spelling", "structures", "threads"}
+LEAVES |= {"joining", "limits", "packing", "replacing", "schedules", "signatures", "spelling", "structures", "threads"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),

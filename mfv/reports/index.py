@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 from PIL import Image
 
+from mfv.replacing import replacing
 from mfv.reports import wording
 from mfv.reports.gallery import page_environment
 from mfv.reports.images import square
@@ -53,9 +53,8 @@ def write_strip(facet_set: FacetSet, directory: Path) -> None:
     strip = Image.new("RGB", (TILE * len(shown), TILE))
     for place, image in enumerate(shown):
         strip.paste(square(image, TILE), (TILE * place, 0))
-    temporary = directory / (STRIP + ".part")
-    strip.save(temporary, format="WEBP", quality=QUALITY)
-    os.replace(temporary, directory / STRIP)
+    with replacing(directory / STRIP) as part:
+        strip.save(part, format="WEBP", quality=QUALITY)
 
 
 def write_index(
@@ -72,9 +71,8 @@ def write_index(
 
     """
     path = root / "index.html"
-    temporary = path.with_name("index.html.part")
-    temporary.write_text(index_page(entries, waiting, failures, command), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        part.write_text(index_page(entries, waiting, failures, command), encoding="utf-8")
     return path
 
 

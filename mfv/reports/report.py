@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from mfv.replacing import replacing
 from mfv.reports.contact_sheet import contact_sheet
 from mfv.reports.curves import write_curves
 from mfv.reports.gallery import gallery
@@ -51,7 +51,6 @@ def write_report(
     write_curves(directory / "metrics.csv", np.arange(len(curves)), columns)
     page = gallery(facet_set, exemplars, list(thumbnails), snapshots, command)
     path = directory / "gallery.html"
-    temporary = path.with_name("gallery.html.part")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        part.write_text(page, encoding="utf-8")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mfv.errors import MfvError
+from mfv.replacing import replacing
 from mfv.reports import wording
 from mfv.reports.images import as_pil
 from mfv.reports.palette import contrast, facet_colours
@@ -211,9 +211,7 @@ def save(figure: Figure, stem: str | Path, dpi: float = DPI) -> list[Path]:
             assert isinstance(image, AxesImage)
             image.set_interpolation(interpolation)
         path = stem.with_name(f"{stem.name}.{kind}")
-        temporary = path.with_name(path.name + ".part")
-        with rc_context({"pdf.fonttype": 42, "image.composite_image": False}):
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=FIXED[kind])
-        os.replace(temporary, path)
+        with replacing(path) as part, rc_context({"pdf.fonttype": 42, "image.composite_image": False}):
+            figure.savefig(part, format=kind, dpi=dpi, metadata=FIXED[kind])
         paths.append(path)
     return paths
