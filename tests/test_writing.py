@@ -98,6 +98,13 @@ def test_other_errors_pass(tmp_path: Path) -> None:
             raise error
 
 
+def test_who_may_read_one_file_of_a_run_may_read_all(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    small.visualize(directory=tmp_path / "run")
+    rights = {path.name: oct(path.stat().st_mode) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert {*rights.values()} == {oct((tmp_path / "usual").stat().st_mode)}, rights
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, shared: bool) -> None:
     path = tmp_path / "page.html"
