@@ -72,8 +72,8 @@ def run_units(
     plan_of: _Ahead[Unit, Plan] = _Ahead(
         lambda unit: _light_plan(experiment.begin_to_discover(layer, unit, place(unit), helpers))
     )
-
-    asked, failed = {unit.index for unit in units}, set()
+    asked = {unit.index for unit in units}
+    failed: set[int] = set()
 
     def left(some: Sequence[Unit]) -> list[Unit]:
         return [unit for unit in some if unit.index not in failed and not is_done(place(unit))]
@@ -85,22 +85,16 @@ def run_units(
         listed = distributed.first(partial(_listed, folder, units))
         wanted = distributed.first(partial(left, listed))
         if wanted:
-            begun = [each for some in _rounds(listed) for each in planned(some)]
-            plans = [each for each in begun if isinstance(each, Plan)]
-            done: Iterable[tuple[Unit, T | Failure]] = [
-                (each.unit, each) for each in begun if isinstance(each, Failure)
-            ]
-            if not done:  # else it cannot go on: its other units are rendered anew
-                done = _wave(experiment, layer, plans, wanted, folder, finish, helpers)
-            for unit, each in done:
-                failed |= {unit.index} if isinstance(each, Failure) else set()
+            for unit, done in _go_on(experiment, layer, listed, planned, wanted, folder, finish, helpers):
+                if isinstance(done, Failure):
+                    failed.add(unit.index)
                 if unit.index in asked:
-                    yield each
+                    yield done
         distributed.first(partial(shutil.rmtree, folder))
     waiting = distributed.first(lambda: left(units))
     most = images_of_a_wave(experiment)
     while waiting:
-        plans = []
+        plans: list[Plan] = []
         while waiting and sum(len(plan.starts) for plan in plans) < most:
             for unit in waiting[: distributed.count()]:
                 logger.info("%s", unit)
@@ -115,8 +109,8 @@ def run_units(
             plans.sort(key=lambda plan: len(plan.starts))  # neighbours with as many facets are one part of a step
             folder = waves / f"{plans[0].found.unit.index:06d}"
             distributed.first(partial(_begin, folder, plans))
-            for _, each in _wave(experiment, layer, plans, units, folder, finish, helpers):
-                yield each
+            for _, done in _wave(experiment, layer, plans, units, folder, finish, helpers):
+                yield done
             distributed.first(partial(shutil.rmtree, folder))
 
 
@@ -183,6 +177,27 @@ def _or_failure(unit: Unit, work: Callable[[], T]) -> T | Failure:
         return work()
     except MfvError as error:
         return Failure(unit, str(error))
+
+
+def _go_on(
+    experiment: Experiment,
+    layer: Layer,
+    listed: Sequence[Unit],
+    planned: Callable[[Sequence[Unit]], list[Plan | Failure]],
+    wanted: Sequence[Unit],
+    folder: Path,
+    finish: Callable[[Result], Callable[[], T]],
+    helpers: Helpers,
+) -> Iterable[tuple[Unit, T | Failure]]:
+    """Finish a wave that was begun, as `_wave` does.
+
+    Where some of its units cannot be planned any more it cannot go on: these are given, and the others rendered anew.
+    """
+    begun = [each for some in _rounds(listed) for each in planned(some)]
+    if failures := [each for each in begun if isinstance(each, Failure)]:
+        return [(failure.unit, failure) for failure in failures]
+    plans = [each for each in begun if isinstance(each, Plan)]
+    return _wave(experiment, layer, plans, wanted, folder, finish, helpers)
 
 
 def _wave(
