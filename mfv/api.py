@@ -53,6 +53,7 @@ def _usual_modes() -> Iterator[None]:
         yield
 
 
+@given.named_as_arguments()
 @_usual_modes()
 def visualize(
     network: nn.Module,
@@ -148,6 +149,7 @@ def visualize(
     return Facets.of(result.facet_set)
 
 
+@given.named_as_arguments()
 @_usual_modes()
 def visualize_units(
     network: nn.Module,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,43 @@ from mfv.rendering.octave import Recipe
 from mfv.structures import Unit
 
 Labels = Sequence[str] | Mapping[int, str]
+ARGUMENTS = (  # settings as messages name them, and what stands for them in a notebook
+    (r"go on without them: data\.max_bad_share=(\S+)", r"go on without them: images=FolderImages(…, max_bad_share=\1)"),
+    (r"data\.max_bad_share", "max_bad_share"),
+    (r"data\.root", "images"),
+    (r"select\.by=(\w+)", r"select='\1'"),
+    (r"select\.by", "select"),
+    (r"select\.count", "count"),
+    (r"\bdiscovery=(\w+)", r"discovery='\1'"),
+    (r"any other network of conf/model: model@evaluation\.judge=resnet50", "any other is judge=mfv.TargetModel(…)"),
+    (r"model@evaluation\.judge=resnet50", "judge=mfv.TargetModel(…)"),
+    (r"evaluation\.judge", "judge"),
+    (r"evaluation=auto", "judge='auto'"),
+    (r"evaluation=none", "judge=None"),
+    (r"machine\.(devices|accelerator)", r"\1"),
+    (r"hydra\.run\.dir( \(of a sweep: [^)]*\))?", "directory"),
+    (r"store\.root", "store"),
+    (r"\+\+model\.labels=names\.txt, one a line", "labels=[…]"),
+    (r"\bor null\b", "or None"),
+    (r"\brender\.(?!safetensors|ckpt)(\w)", r"the recipe's \1"),
+)
+
+
+@contextmanager
+def named_as_arguments() -> Iterator[None]:
+    """Let errors within the block name arguments where the command line's settings are named."""
+    try:
+        yield
+    except MfvError as error:
+        error.args = (as_arguments(str(error)), *error.args[1:])
+        raise
+
+
+def as_arguments(message: str) -> str:
+    """Return a message with `ARGUMENTS` in place of settings."""
+    for setting, argument in ARGUMENTS:
+        message = re.sub(setting, argument, message)
+    return message
 
 
 def folder(setting: str, place: Any) -> Path | None:

@@ -1,6 +1,7 @@
 """One call in a notebook: what it is given wrong is answered with the remedy, and presets go by their names."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import mfv
 from mfv.claims import MODEL
 from mfv.discovery import KMeans
 from mfv.errors import MfvError
+from mfv.given import as_arguments
 from mfv.models.target import TargetModel
 from mfv.rendering.octave import Recipe
 
@@ -45,16 +47,16 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
         ),
         ({"discovery": "kmean"}, r"^discovery='kmean': there is no such choice; did you mean kmeans"),
         ({"discovery": 3}, r"discovery is 3; give a method of mfv\.discovery, or a preset's name"),
-        ({"select": "best"}, r"select\.by is 'best'; it is one of auto, class, top"),
+        ({"select": "best"}, r"select is 'best'; it is one of auto, class, top"),
         ({"position": (1, 2, 3)}, r"position is \[1, 2, 3\]; of a channel it is max"),
         ({"position": 1.5}, r"position is 1\.5; of a channel it is max"),
-        ({"count": 10.0}, r"select\.count is 10\.0; it is a number of images, at least 1"),
+        ({"count": 10.0}, r"count is 10\.0; it is a number of images, at least 1, or None"),
         ({"facets": "2"}, r"facets is '2'; it is a number of facets"),
         ({"std": (0, 0, 0)}, r"std of model sequential is \[0, 0, 0\]; pixels are divided by it"),
         ({"mean": 0.5}, r"mean of model sequential is 0\.5; it has one number per channel"),
         ({"position": (99, 0)}, r"position=99,0 is outside the map"),
-        ({"judge": "nobody"}, r"evaluation\.judge is 'nobody'"),
-        ({"devices": 0}, r"machine\.devices is 0; it is a number of processes"),
+        ({"judge": "nobody"}, r"judge is 'nobody'"),
+        ({"devices": 0}, r"devices is 0; it is a number of processes"),
         ({"judge": nn.Linear(3, 2)}, r"judge is a Linear; say how it is shown .*judge=mfv\.TargetModel\(network, "),
         ({"seed": True}, r"seed is True; give a whole number"),
         ({"directory": ""}, r"directory is ''; give a folder's path"),
@@ -408,6 +410,31 @@ def test_a_unit_that_no_gradient_reaches_is_named_though_others_of_the_recipe_ha
 
     with pytest.raises(MfvError, match=r"detached lets no gradient through from layer (output|''|) ?to its input"):
         visualize(network=Detached(), layer="")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"select": "best"}, r"^select is 'best'; it is one of "),
+        ({"select": "class"}, r"give other images, or select='top'$"),
+        ({"count": 0}, r"^count is 0; "),
+        ({"devices": 0}, r"^devices is 0; "),
+        ({"accelerator": "gpus"}, r"^accelerator=gpus with devices=1: "),
+        ({"layer": "5", "unit": "cat"}, r"give a number, or the names \(labels=\[…\]\)$"),
+        ({"images": "no/such/folder"}, r"images"),
+        ({"judge": "resnet"}, r"^judge is 'resnet'.*judge=mfv\.TargetModel\(…\)"),
+    ],
+)
+def test_errors_name_the_arguments(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(MfvError, match=said) as caught:
+        visualize(**changes)
+    assert not re.search(r"(data|select|machine|model|evaluation|hydra|store)\.[a-z]", str(caught.value))
+
+
+def test_names_of_files_stay_as_they_are() -> None:
+    assert as_arguments("run/render.ckpt: try a smaller step (render.step)") == (
+        "run/render.ckpt: try a smaller step (the recipe's step)"
+    )
 
 
 def test_folders_may_be_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
