@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mfv import distributed, given
+from mfv import arguments, distributed
 from mfv.activations.values import Position
+from mfv.arguments import Labels
 from mfv.claims import claim
 from mfv.data.memory import as_source
 from mfv.discovery.selection import Selection
 from mfv.errors import MfvError, check_count, nearest_names
 from mfv.experiment import Discovery, Experiment, Machine, directories
-from mfv.given import Labels
 from mfv.interruption import Interrupted
 from mfv.jobs import UnitsJob, is_done
 from mfv.models.choice import layer_names
@@ -29,7 +29,7 @@ from mfv.models.target import TargetModel
 from mfv.notebook import Facets
 from mfv.rendering.octave import Recipe
 from mfv.reports.report import write_report
-from mfv.sole import alone_in
+from mfv.run_lock import alone_in
 from mfv.structures import FacetSet, Unit
 from mfv.writing import writing
 
@@ -53,7 +53,7 @@ def _usual_modes() -> Iterator[None]:
         yield
 
 
-@given.named_as_arguments()
+@arguments.named_as_arguments()
 @_usual_modes()
 def visualize(
     network: nn.Module,
@@ -127,13 +127,13 @@ def visualize(
         >>> result = mfv.visualize(network, layer="layer4.1.conv2", unit=12, images=dataset, facets=6)
 
     """
-    directory, store = given.folder("directory", directory), given.folder("store", store)
+    directory, store = arguments.folder("directory", directory), arguments.folder("store", store)
     experiment = _experiment(
         network, images, facets, labels=labels, input_size=input_size, mean=mean, std=std, position=position,
         select=select, count=count, discovery=discovery, recipe=recipe, judge=judge, seed=seed, devices=devices,
         accelerator=accelerator, progress=progress,
     )  # fmt: skip
-    units = given.one_unit(experiment.model, layer, unit, labels)
+    units = arguments.one_unit(experiment.model, layer, unit, labels)
     if len(units) != 1:
         raise MfvError(f"layer={layer!r} and unit={unit!r} name several units: mfv.visualize_units takes them")
     try:
@@ -149,7 +149,7 @@ def visualize(
     return Facets.of(result.facet_set)
 
 
-@given.named_as_arguments()
+@arguments.named_as_arguments()
 @_usual_modes()
 def visualize_units(
     network: nn.Module,
@@ -193,13 +193,13 @@ def visualize_units(
     """
     options, directory, store = (
         _with_defaults(options),
-        given.folder("directory", directory),
-        given.folder("store", store),
+        arguments.folder("directory", directory),
+        arguments.folder("store", store),
     )
     experiment = replace(_experiment(network, images, facets, **options), level=logging.DEBUG)
     model, labels = experiment.model, options["labels"]
     names = layer_names(layer, model.default_layer)
-    asked = {model.canonical(name): given.units(model, name, units, labels) for name in names}
+    asked = {model.canonical(name): arguments.units(model, name, units, labels) for name in names}
     with (
         writing({"directory": directory, "store": store}),
         _alone_in(directory),
@@ -255,20 +255,20 @@ def _experiment(
     progress: bool,
 ) -> Experiment:
     """Return what `visualize` asks of its unit, with everything checked that needs no pass over the images."""
-    facets = given.whole(facets)
+    facets = arguments.whole(facets)
     check_count("facets", facets, 1, "facets", "auto")
-    own = {"labels": labels, "input_size": given.whole(input_size), "mean": mean, "std": std}
-    model = given.target(network, {name: value for name, value in own.items() if value is not None})
+    own = {"labels": labels, "input_size": arguments.whole(input_size), "mean": mean, "std": std}
+    model = arguments.target(network, {name: value for name, value in own.items() if value is not None})
     return Experiment(
         model,
         as_source(images),
         facets,
-        discovery=given.discovery(discovery),
-        recipe=given.recipe(recipe),
-        selection=Selection(select, given.whole(count)),
-        judge_model=given.judge(judge, model),
-        position=given.place(position),
-        seed=given.whole(seed),
+        discovery=arguments.discovery(discovery),
+        recipe=arguments.recipe(recipe),
+        selection=Selection(select, arguments.whole(count)),
+        judge_model=arguments.judge(judge, model),
+        position=arguments.place(position),
+        seed=arguments.whole(seed),
         machine=Machine(accelerator=accelerator, devices=devices, progress=progress),
     )
 

@@ -1,11 +1,24 @@
-"""What is bound to several units as one thing, which a step asks once."""
+"""Parts of a recipe that are bound to a unit, or to several as one thing, which a step asks once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from mfv.errors import MfvError
+
 T = TypeVar("T")
+
+
+def bound_to(subject: Any, part: T, kind: type[T]) -> T:
+    """Return a part of a recipe, of this kind, for a unit and its facets; `MfvError` where its `bind` gives none."""
+    bound = part.bind(subject)  # type: ignore[attr-defined]
+    if not isinstance(bound, kind):
+        raise MfvError(
+            f"{type(part).__name__}.bind returns a {type(bound).__name__}: it is to return its kind ({kind.__name__}), "
+            "itself or a copy with what it takes from the unit's images"
+        )
+    return bound
 
 
 def joined(bound: Sequence[T], *arguments: Any) -> T | None:

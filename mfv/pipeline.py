@@ -22,7 +22,7 @@ from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.presets import make, resolved
 from mfv.replacing import replacing
-from mfv.sole import alone_in
+from mfv.run_lock import alone_in
 from mfv.structures import holds_results
 from mfv.writing import writing
 

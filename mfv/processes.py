@@ -22,8 +22,8 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from mfv import distributed, fork_server
 from mfv.errors import MfvError
 from mfv.progress import silence_lightning
+from mfv.run_lock import LOCK
 
-LOCK = "in_use.lock"
 IMPORTABLE = (
     "networks, images and methods of your own must stand in a file that can be imported, not in a notebook's cell, and "
     "what a script does under if __name__ == '__main__': — or take a single process (devices=1)"

@@ -20,7 +20,7 @@ from mfv import cli, pipeline
 from mfv.commands import shell_setting
 from mfv.config import register
 from mfv.errors import MfvError
-from mfv.sole import LOCK
+from mfv.run_lock import LOCK
 
 SMALL = ["data.photos=[coffee,cat,rocket]", "data.scales=[0.8]", "facets=3", "render.iterations=4"]
 

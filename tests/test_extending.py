@@ -18,7 +18,7 @@ from mfv.errors import MfvError
 from mfv.objectives import Constraint, Objective, UnitActivation
 from mfv.parameterizations import Pixels
 from mfv.regularizers import Regularizer, TVProx
-from mfv.rendering import one_octave_recipe
+from mfv.rendering import Octave, Recipe, one_octave_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -180,7 +180,7 @@ def shown(**parts: Any) -> mfv.Facets:
         ("transform", lambda pixels, moment: pixels.detach(), "transform lets no gradient through"),
         ("penalty", lambda pixels, moment: None, "penalty returns a NoneType for 2 images"),
         ("penalty", lambda pixels, moment: pixels, r"penalty returns \(2, 3, .* for 2 images: a value for each"),
-        ("bind", lambda subject: None, "bind returns a NoneType: it is to return a Regularizer"),
+        ("bind", lambda subject: None, r"bind returns a NoneType: it is to return its kind \(Regularizer\)"),
     ],
 )
 def test_what_is_wrong_with_a_regularizer_of_ones_own_is_said(method: str, function: Callable, said: str) -> None:
@@ -193,6 +193,31 @@ def test_a_transform_may_not_change_what_another_one_gave() -> None:
     twice["two"] = Mistaken(transform=lambda pixels, moment: pixels.add_(1))
     with pytest.raises(MfvError, match=r"transform changes what it is given in place"):
         shown(regularizers=twice)
+
+
+class Closed(UnitActivation):
+    def joined(self, bound: Any, facets: int) -> None:
+        return None
+
+    def bind(self, subject: Any) -> Any:
+        bound = Closed()
+        bound.layers = (subject.layer,)
+        return bound
+
+    def forward(self, activations: Any, facets: Any, progress: float) -> Any:
+        return activations[self.layers[0]].detach().mean((1, 2, 3))
+
+
+def test_what_a_detached_objective_lacks_is_its_own_fault() -> None:
+    with pytest.raises(MfvError, match=r"^the objective lets no gradient through to the activations"):
+        shown(objectives={"own": Closed()})
+
+
+def test_an_objective_straight_in_an_octave_is_checked_too() -> None:
+    with pytest.raises(
+        MfvError, match=r"BoundToNothing\.bind returns a NoneType: it is to return its kind \(Objective\)"
+    ):
+        small.visualize(recipe=Recipe((Octave(2, objective=BoundToNothing()),)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from mfv.errors import MfvError
-from mfv.joining import joined
+from mfv.joining import bound_to, joined
 from mfv.limits import Checked
 from mfv.schedules import Schedule, value_at
 
@@ -91,17 +91,6 @@ class Objective(Checked, nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say what it values")
 
 
-def bound_to(subject: Subject, objective: Objective) -> Objective:
-    """Return an objective for a unit and its facets; `MfvError` where its `bind` gives none."""
-    bound = objective.bind(subject)
-    if not isinstance(bound, Objective):
-        raise MfvError(
-            f"{type(objective).__name__}.bind returns a {type(bound).__name__}: it is to return an objective, itself "
-            "or a copy with what it takes from the unit's images"
-        )
-    return bound
-
-
 class WeightedSum(Objective):
     """Σ weight·objective: several aims at once.
 
@@ -124,7 +113,7 @@ class WeightedSum(Objective):
 
     def bind(self, subject: Subject) -> WeightedSum:
         """Bind every part."""
-        return WeightedSum([bound_to(subject, part) for part in self._parts()], self.weights)
+        return WeightedSum([bound_to(subject, part, Objective) for part in self._parts()], self.weights)
 
     def joined(self, bound: Sequence[WeightedSum], facets: int) -> WeightedSum | None:
         """Join every part, where all of them can be."""

@@ -8,7 +8,8 @@ from typing import Annotated
 from annotated_types import Interval
 from torch import Tensor
 
-from mfv.objectives.base import Objective, Subject, bound_to
+from mfv.joining import bound_to
+from mfv.objectives.base import Objective, Subject
 from mfv.objectives.saturation import saturated
 
 
@@ -36,7 +37,7 @@ class Constraint(Objective):
 
     def bind(self, subject: Subject) -> Constraint:
         """Bind what is constrained."""
-        return Constraint(bound_to(subject, self.objective), self.at_least, self.beyond)
+        return Constraint(bound_to(subject, self.objective, Objective), self.at_least, self.beyond)
 
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the constrained value (n,)."""

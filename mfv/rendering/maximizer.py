@@ -192,12 +192,16 @@ class ActivationMaximizer(nn.Module):
         for number in moment.acting("penalty"):
             values = values - self._each(moment, number, pixels, lambda part, some, now: penalty_of(part, some, now))
         aims = self.parts.layers(index, watched=False)
-        if closed := [layer for layer in aims if not activations[layer].requires_grad] or (
-            [] if values.requires_grad else aims
-        ):
+        if closed := [layer for layer in aims if not activations[layer].requires_grad]:
+            names = ", ".join(layer or "output" for layer in closed)
             raise MfvError(
-                f"{self.model.name} lets no gradient through from layer {', '.join(closed)} to its "
-                "input: its forward pass detaches it, or runs inside torch.no_grad(), where nothing can be painted"
+                f"{self.model.name} lets no gradient through from layer {names} to its input: its forward pass "
+                "detaches it, or runs inside torch.no_grad(), where nothing can be painted"
+            )
+        if not values.requires_grad:
+            raise MfvError(
+                "the objective lets no gradient through to the activations that it is given: it detaches them, leaves "
+                "PyTorch, or runs inside torch.no_grad()"
             )
         return torch.autograd.grad(values.sum(), pixels)[0]  # a sum: the images do not weigh one another
 

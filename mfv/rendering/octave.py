@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import torch
 
 from mfv.errors import MfvError
-from mfv.joining import joined
+from mfv.joining import bound_to, joined
 from mfv.objectives.base import Objective, Subject
 from mfv.objectives.unit import UnitActivation
 from mfv.parameterizations import Parameterization, Pixels
 from mfv.regularizers.base import Regularizer
 from mfv.rendering.checks import AUTO, NOISE, check_octave, check_recipe
 from mfv.schedules import Schedule, value_at
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,12 @@ class Recipe:
     def bind(self, subject: Subject) -> Recipe:
         """Return the recipe whose parameterization and regularizers hold what they need of the unit's images."""
         parts = {id(part): part for octave in self.octaves for part in octave.regularizers}
-        bound = {name: _bound(part, part.bind(subject), Regularizer) for name, part in parts.items()}
+        bound = {name: bound_to(subject, part, Regularizer) for name, part in parts.items()}
         octaves = [
             replace(octave, regularizers=tuple(bound[id(part)] for part in octave.regularizers))
             for octave in self.octaves
         ]
-        own = _bound(self.parameterization, self.parameterization.bind(subject), Parameterization)
+        own = bound_to(subject, self.parameterization, Parameterization)
         return replace(self, octaves=tuple(octaves), parameterization=own)
 
     def joined(self, recipes: Sequence[Recipe]) -> Recipe | None:
@@ -152,13 +149,3 @@ class Recipe:
         return torch.optim.SGD(
             [canvas], lr=1.0, momentum=self.momentum, dampening=self.momentum, maximize=True, fused=True
         )
-
-
-def _bound(given: object, bound: T, kind: type[T]) -> T:
-    """Return what is bound to a unit; `MfvError` where a `bind` gives something else."""
-    if not isinstance(bound, kind):
-        raise MfvError(
-            f"{type(given).__name__}.bind returns a {type(bound).__name__}: it is to return a {kind.__name__}, itself "
-            "or a copy with what it takes from the unit's images"
-        )
-    return bound

@@ -15,8 +15,10 @@ from torch import Tensor
 from mfv import distributed
 from mfv.errors import MfvError, check_intervals
 from mfv.interruption import interruptible
+from mfv.joining import bound_to
 from mfv.models.acceleration import Acceleration
 from mfv.models.target import TargetModel
+from mfv.objectives.base import Objective
 from mfv.objectives.unit import UnitActivation
 from mfv.processes import stage_trainer, started_processes, strategy
 from mfv.progress import StageBar, quiet_lightning
@@ -47,7 +49,7 @@ def render(model: TargetModel, recipe: Recipe, subject: UnitSubject, starts: Ten
 def bound_part(recipe: Recipe, subject: UnitSubject, facets: int) -> UnitPart:
     """Return a unit's share of a rendering, with all that recipe and objectives need of its images."""
     recipe = recipe.bind(subject)
-    bound = {id(octave.objective): octave.objective.bind(subject) for octave in recipe.octaves}
+    bound = {id(octave.objective): bound_to(subject, octave.objective, Objective) for octave in recipe.octaves}
     objectives = [bound[id(octave.objective)] for octave in recipe.octaves]
     return UnitPart(
         recipe, objectives, torch.arange(facets), watch=UnitActivation().bind(subject), known=subject.facets

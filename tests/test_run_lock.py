@@ -9,7 +9,7 @@ from filelock import FileLock
 
 import mfv
 from mfv.errors import MfvError
-from mfv.sole import LOCK, alone_in
+from mfv.run_lock import LOCK, alone_in
 
 
 def test_a_folder_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
