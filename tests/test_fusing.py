@@ -1,6 +1,8 @@
 """A chain of convolutions and rectifiers gives the bits, and the gradient, of one after the other."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -83,6 +85,23 @@ def test_it_runs_one_after_the_other_where_that_is_all_there_is() -> None:
     assert torch.equal(double(pixels.double()), rectifier(convolution.double()(pixels.double())))
 
 
+@contextmanager
+def by_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def gradient(prepared: TargetModel, layer: str, pixels: Tensor) -> Tensor:
+    """Return the gradient of the layer's mean square on each image."""
+    some = pixels.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    values = prepared.activations(some, [layer])[layer].square().mean((1, 2, 3))
+    return torch.autograd.grad(values.sum(), some)[0]
+
+
 @pytest.mark.parametrize("threads", [2, 3, 4])
 @pytest.mark.parametrize(("name", "side"), [("mobilenet_v2", 32), ("mobilenet_v2", 96), ("resnet18", 64)])
 def test_several_threads_give_an_image_the_gradient_that_it_has_beside_others(
@@ -92,20 +111,20 @@ def test_several_threads_give_an_image_the_gradient_that_it_has_beside_others(
     layer = "features.7" if name == "mobilenet_v2" else "layer2.1"
     prepared = prepare(model, keep=[layer])
     pixels = torch.rand(7, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-    def gradient(count: int) -> Tensor:
-        some = pixels[:count].contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        values = prepared.activations(some, [layer])[layer].square().mean((1, 2, 3))
-        return torch.autograd.grad(values.sum(), some)[0]
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        whole = gradient(7)
+    with by_threads(threads):
+        whole = gradient(prepared, layer, pixels)
         for count in range(2, 7):
-            assert torch.equal(gradient(count), whole[:count])
-    finally:
-        torch.set_num_threads(before)
+            assert torch.equal(gradient(prepared, layer, pixels[:count]), whole[:count])
+
+
+@pytest.mark.parametrize(("name", "layer"), [("mobilenet_v2", "features.12"), ("resnet50", "layer2.1")])
+def test_one_thread_gives_an_image_the_gradient_that_it_has_among_many(name: str, layer: str) -> None:
+    prepared = prepare(torchvision_model(name, weights="none"), keep=[layer])
+    pixels = torch.rand(20, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with by_threads(1):
+        whole = gradient(prepared, layer, pixels)
+        for count in (2, 10, 15, 16, 17):
+            assert torch.equal(gradient(prepared, layer, pixels[:count]), whole[:count])
 
 
 def test_what_does_not_fit_stays_apart() -> None:
@@ -170,7 +189,7 @@ def chains_of(model: TargetModel) -> list[int]:
 def test_the_real_network_keeps_its_bits_but_for_the_folding() -> None:
     model = torchvision_model("mobilenet_v2")
     prepared = prepare(model, keep=["features.18.0"])
-    assert chains_of(prepared) == [5] * 17  # the stem and the first block, then a chain for each block
+    assert chains_of(prepared) == [*[5] * 17, 1]  # the stem and the first block, a chain for each block, the last one
     apart = copy.deepcopy(prepared)
     for module in list(apart.network.modules()):
         for name, child in list(module.named_children()):

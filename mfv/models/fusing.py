@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
 }
 
 LARGE = 56 * 56  # positions of a map from which on the order of sums was never seen to depend on the number of images
+MANY, FEW = 16, 8  # images from which one thread sums in another order; so many it is then given at a time
 
 
 class ConvolutionChain(nn.Sequential):
@@ -79,10 +82,25 @@ def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
 
 
 def is_choosy(module: nn.Module) -> bool:
-    """Say whether the way back through a module sums in an order that may depend on the number of images."""
-    if not isinstance(module, nn.Conv2d) or not _is_frozen_convolution(module):
-        return False
-    return module.groups == 1 and max(module.stride) > 1 and max(module.kernel_size) > 1
+    """Say whether a convolution may sum, on its way there or back, in an order that depends on the number of images."""
+    return _is_frozen_convolution(module) and (_is_pointwise(module) or _is_strided(module))
+
+
+def _is_pointwise(convolution: nn.Module) -> bool:
+    return (
+        isinstance(convolution, nn.Conv2d)
+        and convolution.groups == 1
+        and max(*convolution.kernel_size, *convolution.stride) == 1
+    )
+
+
+def _is_strided(convolution: nn.Module) -> bool:
+    return (
+        isinstance(convolution, nn.Conv2d)
+        and convolution.groups == 1
+        and max(convolution.stride) > 1
+        and max(convolution.kernel_size) > 1
+    )
 
 
 def _is_rectifier(module: nn.Module | None) -> bool:
@@ -101,16 +119,8 @@ class _Chain(torch.autograd.Function):
         shapes, rectified = [], []
         for convolution, kind in chain.steps:
             shapes.append(given.shape)
-            if kind is None:
-                given = convolution(given)
-                continue
-            name, limits, _ = RECTIFIERS[kind]
-            weights = convolution.weight, convolution.bias
-            places = list(convolution.padding), list(convolution.stride), list(convolution.dilation)
-            given = torch.ops.mkldnn._convolution_pointwise(
-                given, *weights, *places, convolution.groups, name, limits, ""
-            )  # fmt: skip
-            if context.needs_input_grad[0]:
+            given = _by_few(partial(_forth, convolution, kind), given, convolution)
+            if kind and context.needs_input_grad[0]:
                 rectified.append(given)
         context.save_for_backward(*rectified)
         context.steps, context.shapes = chain.steps, shapes
@@ -132,6 +142,28 @@ class _Chain(torch.autograd.Function):
         return gradient, None
 
 
+def _forth(convolution: nn.Conv2d, kind: type[nn.Module] | None, given: Tensor) -> Tensor:
+    """Return what a convolution gives, through its rectifier."""
+    if kind is None:
+        return convolution(given)
+    name, limits, _ = RECTIFIERS[kind]
+    return torch.ops.mkldnn._convolution_pointwise(
+        given, convolution.weight, convolution.bias, list(convolution.padding), list(convolution.stride),
+        list(convolution.dilation), convolution.groups, name, limits, "",
+    )  # fmt: skip
+
+
+def _by_few(work: Callable[[Tensor], Tensor], images: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """Return what is made of images (n, …); each image's is its own.
+
+    One thread alone sums the products of a 1 × 1 convolution in another order from 16 images on, with AVX-512. So it is
+    given a few at a time then.
+    """
+    if len(images) < MANY or torch.get_num_threads() > 1 or not _is_pointwise(convolution):
+        return work(images)
+    return torch.cat([work(some) for some in images.split(FEW)])
+
+
 def _way_back(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
     """Return the gradient with respect to what a convolution was given, of this shape; each image's is its own.
 
@@ -140,19 +172,16 @@ def _way_back(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Te
     """
     count, threads = len(gradient), torch.get_num_threads()
     missing = -count % threads
-    if not missing or not is_choosy(convolution) or gradient.shape[-2] * gradient.shape[-1] > LARGE:
-        return _gradient_of_input(convolution, gradient, shape)
+    if not missing or not _is_strided(convolution) or gradient.shape[-2] * gradient.shape[-1] > LARGE:
+        return _by_few(lambda some: _gradient_of_input(convolution, some, shape[1:]), gradient, convolution)
     gradient = torch.cat([gradient, gradient[-1:].expand(missing, *gradient.shape[1:])])
-    found = _gradient_of_input(
-        convolution,
-        gradient.contiguous(memory_format=torch.channels_last),
-        torch.Size([count + missing, *shape[1:]]),
-    )
-    return found[:count]
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    return _gradient_of_input(convolution, gradient, shape[1:])[:count]
 
 
 def _gradient_of_input(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
-    like = torch.empty(shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
+    """Return the gradient with respect to what a convolution was given, images of this shape (C, H, W)."""
+    like = torch.empty(len(gradient), *shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
     return torch.ops.aten.convolution_backward(
         gradient, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
         list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
