@@ -21,7 +21,8 @@ from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, view_in
-from mfv.data.loading import read
+from mfv.data.ahead import DecodedAhead
+from mfv.data.loading import Images, read
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.discovery.attribution import ATTRIBUTION
@@ -124,6 +125,7 @@ class Experiment:
         snapshot_every: steps between the images that are kept.
         checkpoint_every: steps between checkpoints.
         level: at which the stages of a single unit are logged.
+        decoded: images that are being decoded before they are collected.
 
     Raises:
         MfvError: the judge is the model itself.
@@ -146,6 +148,7 @@ class Experiment:
     snapshot_every: int = 50
     checkpoint_every: int = 50
     level: int = logging.INFO
+    decoded: DecodedAhead | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
@@ -194,7 +197,7 @@ class Experiment:
             found = collect_layers(
                 self.model, wanted, self.source, stores, batch_size=machine.batch_size, workers=machine.workers,
                 accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.num_nodes,
-                progress=machine.progress,
+                progress=machine.progress, decoded=self.decoded,
             )  # fmt: skip
         return [Layer(name, view, store, timer) for name, view, store in zip(names, views, found, strict=True)]
 
@@ -266,6 +269,8 @@ class Experiment:
             Interrupted: the user stopped it; of each unit it has the facets with the images so far.
 
         """
+        if self.decoded:
+            self.decoded.forget()  # a rendering wants its memory
         result_file, machine = directory / RESULT, self.machine
         if distributed.first(result_file.exists):
             logger.info("images rendered before: %s", result_file)
@@ -327,7 +332,8 @@ class Experiment:
         return Judge(self.judge_model, self.machine.device)
 
     def _windows(self, layer: Layer, rows: np.ndarray, unit: Unit) -> Tensor:
-        return load_windows(self.model, self.source, layer.view, rows.tolist(), layer.store, unit.index)
+        images = Images(self.source, Preprocess(self.model.input_size, self.model.resize), self.decoded)
+        return load_windows(images, layer.view, rows.tolist(), layer.store, unit.index)
 
 
 def _with_images(layer: Layer, plan: Plan, rendering: Rendering) -> FacetSet:

@@ -37,7 +37,7 @@ def begin_loading(*more: str) -> None:
     """
     if START_METHOD == "forkserver":
         multiprocessing.set_forkserver_preload([*LOADED, *more])
-        with _ignoring_interrupts():
+        with ignoring_interrupts():
             forkserver.ensure_running()
 
 
@@ -120,7 +120,7 @@ class Surroundings:
 
 
 @contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
+def ignoring_interrupts() -> Iterator[None]:
     """Let what is started within the block be deaf to interrupts, as its copies then are."""
     if threading.current_thread() is not threading.main_thread():  # only that one may say so
         yield

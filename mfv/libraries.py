@@ -43,6 +43,32 @@ def postponed(name: str) -> Iterator[None]:
         stand_in.leave()
 
 
+@contextmanager
+def plots_postponed() -> Iterator[None]:
+    """Have torchmetrics, which Lightning loads, load matplotlib when it plots for the first time, and not before.
+
+    That takes a quarter of a second, and a run plots nothing that way.
+    """
+    if "torchmetrics" in sys.modules or find_spec("lightning_utilities") is None:
+        yield
+        return
+    from lightning_utilities.core.imports import RequirementCache
+
+    asked = RequirementCache.__bool__
+
+    def found(self: RequirementCache) -> bool:
+        return getattr(self, "requirement", None) != "matplotlib" and asked(self)
+
+    RequirementCache.__bool__ = found  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RequirementCache.__bool__ = asked  # type: ignore[method-assign]
+        plots: Any = sys.modules.get("torchmetrics.utilities.plot")
+        if plots is not None and not hasattr(plots, "plt"):
+            plots.matplotlib, plots.plt = _StandIn("matplotlib"), _StandIn("matplotlib.pyplot")
+
+
 def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a package's `__getattr__` (PEP 562) that imports its names when they are used for the first time.
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from mfv import distributed, fork_server
 from mfv.early import check_early
 from mfv.errors import MfvError
 from mfv.interruption import ending_at_once
-from mfv.libraries import loading_libraries
+from mfv.libraries import loading_libraries, plots_postponed
 from mfv.machine import Machine
 from mfv.models.choice import layer_names, names_several, position_name
 from mfv.presets import make, resolved
@@ -29,8 +30,10 @@ from mfv.writing import writing
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+    from mfv.data.ahead import DecodedAhead
     from mfv.data.source import ImageSource
     from mfv.experiment import Experiment
+    from mfv.models.target import TargetModel
     from mfv.structures import FacetSet, Unit
 
 # What may differ between a run and its resumption: images do not depend on it but by rounding.
@@ -62,20 +65,25 @@ def run(config: DictConfig, directory: str | Path, command: str = "", sweep: Pat
     results = {"hydra.sweep.dir": sweep} if sweep else {"hydra.run.dir": directory}
     with writing({**results, "store.root": settings["store"]["root"]}):
         distributed.together(lambda: _check(settings))
-        with alone_in(directory, "hydra.run.dir"):
-            return _run(config, settings, directory, command, sweep.name if sweep else None)
+        with alone_in(directory, "hydra.run.dir"), ExitStack() as ending:
+            return _run(config, settings, directory, command, sweep.name if sweep else None, ending)
 
 
 def _run(
-    config: DictConfig, settings: dict[str, Any], directory: Path, command: str, group: str | None
+    config: DictConfig,
+    settings: dict[str, Any],
+    directory: Path,
+    command: str,
+    group: str | None,
+    ending: ExitStack,
 ) -> list[FacetSet]:
     earlier = distributed.first(lambda: claim(directory, settings))
     several = names_several(settings["layer"], settings["unit"])
     machine = Machine(**settings["machine"])
     if distributed.count() == 1 and fork_server.asks_for_several(machine.devices, machine.num_nodes):
         fork_server.begin_loading(*(fork_server.HELPERS_NEED if several else ()))  # beside what this process loads
-    with ending_at_once(fork_server.end), loading_libraries():
-        experiment, units = distributed.after_first(lambda: _prepared(config, settings))
+    with ending_at_once(fork_server.end), loading_libraries(), plots_postponed():
+        experiment, units = distributed.after_first(lambda: _prepared(config, settings, ending))
 
         from mfv.claims import claim_inputs
         from mfv.jobs import PAGE, UnitsJob, run_unit
@@ -121,8 +129,10 @@ def _check(settings: dict[str, Any]) -> None:
     distributed.check(settings["machine"]["devices"], settings["machine"]["num_nodes"])
 
 
-def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment, dict[str, list[Unit]]]:
-    """Return what is asked of the units, and the units of each layer."""
+def _prepared(
+    config: DictConfig, settings: dict[str, Any], ending: ExitStack
+) -> tuple[Experiment, dict[str, list[Unit]]]:
+    """Return what is asked of the units, and the units of each layer; `ending` ends what is begun meanwhile."""
     # Each stage's libraries are loaded when the stage before has found no mistake: a name that is wrong
     # is answered while PyTorch or Lightning are not there yet.
     discovery = make(config.discovery, "discovery")
@@ -135,6 +145,8 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
     asked = settings["unit"] if settings["unit"] is not None else model.default_unit
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
+    machine = Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)})
+    decoded = _decoded_ahead(model, source, machine, ending)
 
     from mfv.discovery.refinement import Refinement
     from mfv.discovery.selection import Selection
@@ -153,12 +165,26 @@ def _prepared(config: DictConfig, settings: dict[str, Any]) -> tuple[Experiment,
         position=position_name(settings["position"]),
         exemplar_count=config.exemplars,
         seed=config.seed,
-        machine=Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)}),
+        machine=machine,
         snapshot_every=config.snapshot_every,
         checkpoint_every=config.checkpoint_every,
         level=logging.DEBUG if names_several(settings["layer"], settings["unit"]) else logging.INFO,
+        decoded=decoded,
     )
     return experiment, units
+
+
+def _decoded_ahead(model: TargetModel, source: ImageSource, machine: Machine, ending: ExitStack) -> DecodedAhead | None:
+    """Have images decoded while libraries are loaded, where this process is to decode them itself."""
+    alone = distributed.count() == 1 and machine.processes == 1
+    decodes = machine.device.type == "cpu" and machine.workers in ("auto", 0)
+    if not (alone and decodes) or "pytorch_lightning" in sys.modules:
+        return None
+
+    from mfv.data.ahead import DecodedAhead
+    from mfv.data.transforms import Preprocess
+
+    return ending.enter_context(DecodedAhead(source, Preprocess(model.input_size, model.resize)))
 
 
 def config_of_run(directory: str | Path) -> DictConfig:

@@ -17,7 +17,7 @@ from mfv.activations.receptive_field import ReceptiveField, receptive_field
 from mfv.activations.store import ActivationStore
 from mfv.activations.values import as_codes
 from mfv.activations.view import View, to_bytes
-from mfv.data.loading import read
+from mfv.data.loading import Images
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess, crop_resized
 from mfv.discovery.automatic import facet_count
@@ -113,13 +113,10 @@ def number_of_facets(facets: int | str, codes: np.ndarray, seed: int, unit_lengt
     return number
 
 
-def load_windows(
-    model: TargetModel, source: ImageSource, view: View, rows: Sequence[int], store: ActivationStore, index: int
-) -> Tensor:
+def load_windows(images: Images, view: View, rows: Sequence[int], store: ActivationStore, index: int) -> Tensor:
     """Return what the network is shown of the unit's images, (n, 3, s, s) uint8."""
-    preprocess = Preprocess(model.input_size, model.resize)
     places = store.positions(rows, index)
-    windows = read(source, rows, lambda image: preprocess.bytes(image).contiguous())
+    windows = [square.contiguous() for square in images.squares(rows)]
     if view.crops and places is not None:
         for number, square in enumerate(windows):
             windows[number] = to_bytes(view.window(square / 255, int(places[number])))

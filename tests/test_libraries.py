@@ -29,6 +29,24 @@ def test_timm_does_not_load_wandb_which_is_there_when_it_is_used():
     assert lines == ["False", "Settings True", "True"]
 
 
+def test_lightning_loads_no_matplotlib_which_is_there_when_a_metric_is_plotted():
+    lines = python(
+        "import sys\n"
+        "from mfv.libraries import plots_postponed\n"
+        "with plots_postponed():\n"
+        "    import pytorch_lightning\n"
+        "print('matplotlib' in sys.modules)\n"
+        "import torch, torchmetrics\n"
+        "metric = torchmetrics.MeanMetric()\n"
+        "metric.update(torch.tensor([1.0, 2.0]))\n"
+        "figure, axes = metric.plot()\n"
+        "print(type(figure).__module__, axes.lines[0].get_ydata())\n"
+        "from torchmetrics.utilities.imports import _MATPLOTLIB_AVAILABLE\n"
+        "print(bool(_MATPLOTLIB_AVAILABLE))\n"
+    ).splitlines()
+    assert lines == ["False", "matplotlib.figure [1.5]", "True"]
+
+
 def test_a_library_used_while_it_is_postponed_is_the_real_one_afterwards(monkeypatch):
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     with postponed("colorsys"):

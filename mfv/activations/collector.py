@@ -19,6 +19,7 @@ from mfv import distributed
 from mfv.activations.shards import Skipped
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, ShardedStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
+from mfv.data.ahead import DecodedAhead
 from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
@@ -295,6 +296,7 @@ def collect_layers(
     devices: int | str = 1,
     num_nodes: int = 1,
     progress: bool = True,
+    decoded: DecodedAhead | None = None,
 ) -> list[ActivationStore]:
     """Return the store of each layer's activations, beside that of the images' codes; what is stored is not read again.
 
@@ -316,6 +318,7 @@ def collect_layers(
         devices: processes on this machine, one per device; the shards are spread over them.
         num_nodes: machines, which share the folder.
         progress: whether to show a bar.
+        decoded: images that are being decoded beside this process; that ends here.
 
     Raises:
         MfvError: more images are unreadable than `source.max_bad_share` allows.
@@ -343,6 +346,8 @@ def collect_layers(
             store.code_store.touch()
             if wanted not in waiting:
                 logger.info("the activations of %d images are in %s: none is read again", store.rows, store.directory)
+        if decoded:
+            decoded.end()
         middle = model.anchor_layer if passes and answers(model, model.anchor_layer) else None
         for filled in passes:
             asked = [wanted.layer for wanted in filled.layers]
@@ -352,7 +357,7 @@ def collect_layers(
             collector = Collector(
                 prepared,
                 filled,
-                Images(source, preprocess),
+                Images(source, preprocess, decoded),
                 middle,
                 batch_size,
                 loader_workers(workers, accelerator, devices),

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from mfv.data.ahead import DecodedAhead
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, UnreadableImage
@@ -57,15 +58,22 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
     A data loader asks for the items of a batch together. In the main process they are then decoded by
     threads, as many as there are processors, where the source allows that: decoders let other threads run.
     In a loader's worker processes one thread decodes.
+
+    Args:
+        source: the images.
+        preprocess: how they are prepared.
+        ahead: those that are decoded already, of the same source and so prepared.
+
     """
 
-    def __init__(self, source: ImageSource, preprocess: Preprocess):
+    def __init__(self, source: ImageSource, preprocess: Preprocess, ahead: DecodedAhead | None = None):
         self.source = source
         self.preprocess = preprocess
+        self.ahead = ahead if ahead and (ahead.source, ahead.preprocess) == (source, preprocess) else None
 
     def __getitem__(self, index: int) -> tuple[int, Tensor] | BadImage:
         try:
-            return index, self.preprocess.bytes(self.source.load(index))
+            return index, self.square(index)
         except UnreadableImage as error:
             return BadImage(index, error.path, error.reason)
 
@@ -76,6 +84,15 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def square(self, index: int) -> Tensor:
+        """Return an image's pixels (3, S, S) uint8; `UnreadableImage` where that is not possible."""
+        there = self.ahead.pixels(index) if self.ahead else None
+        return self.preprocess.bytes(self.source.load(index)) if there is None else there
+
+    def squares(self, indices: Iterable[int]) -> list[Tensor]:
+        """Return several images' pixels, read by a thread per processor where the source allows that."""
+        return in_threads(self.square, indices) if self.source.concurrent else [self.square(one) for one in indices]
 
 
 class Batches(Dataset[Batch]):

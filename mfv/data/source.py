@@ -26,7 +26,7 @@ class ImageSource(ABC):
 
     """
 
-    concurrent = False  # whether several threads may load images at once
+    concurrent = False  # whether several threads, and a copy of the process beside it, may load images at once
 
     def __init__(
         self,
