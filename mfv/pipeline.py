@@ -146,7 +146,7 @@ def _prepared(
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
     machine = Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)})
-    decoded = _decoded_ahead(model, source, machine, ending)
+    decoded = _decoded_ahead(model, layers, source, machine, Path(config.store.root), ending)
 
     from mfv.discovery.refinement import Refinement
     from mfv.discovery.selection import Selection
@@ -174,16 +174,22 @@ def _prepared(
     return experiment, units
 
 
-def _decoded_ahead(model: TargetModel, source: ImageSource, machine: Machine, ending: ExitStack) -> DecodedAhead | None:
+def _decoded_ahead(
+    model: TargetModel, layers: Sequence[str], source: ImageSource, machine: Machine, root: Path, ending: ExitStack
+) -> DecodedAhead | None:
     """Have images decoded while libraries are loaded, where this process is to decode them itself."""
     alone = distributed.count() == 1 and machine.processes == 1
     decodes = machine.device.type == "cpu" and machine.workers in ("auto", 0)
     if not (alone and decodes) or "pytorch_lightning" in sys.modules:
         return None
 
+    from mfv.activations.store import seems_stored
     from mfv.data.ahead import DecodedAhead
     from mfv.data.transforms import Preprocess
 
+    names = [model.before_activation(layer) for layer in layers]
+    if all(seems_stored(root, model.name, name, source.fingerprint) for name in names):
+        return None
     return ending.enter_context(DecodedAhead(source, Preprocess(model.input_size, model.resize)))
 
 

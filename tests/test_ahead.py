@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_the_store_is_the_same_with_and_without(source: PhotoCrops, tmp_path: Pa
     assert shards(tmp_path / "with", decoded(source, 7, preprocess)) == shards(tmp_path / "without", None)
 
 
-FIRST_RUN = """
+PROGRAM = """
 import sys, time
 import mfv.data.ahead as ahead
 from mfv.cli import main
@@ -146,7 +147,7 @@ def watched(self, index):
 ahead.DecodedAhead.end, ahead.DecodedAhead.pixels = late, watched
 assert "pytorch_lightning" not in sys.modules
 main()
-print("taken", taken[:3])
+print("taken", taken[:3], sum(taken))
 """
 
 
@@ -160,9 +161,13 @@ def test_a_run_takes_them_and_finds_what_a_run_without_finds(tmp_path: Path) -> 
         command = [*program, *settings, f"hydra.run.dir={tmp_path / name}"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    (tmp_path / "first.py").write_text(FIRST_RUN)
-    output = run([sys.executable, str(tmp_path / "first.py")], "first")
-    assert "taken [True, True, True]" in output
-    run([sys.executable, str(RUN), "machine.devices=1"], "second")  # of the first one's store
-    first, second = ((tmp_path / name / "facets.safetensors").read_bytes() for name in ("first", "second"))
-    assert first == second
+    (tmp_path / "program.py").write_text(PROGRAM)
+    watched = [sys.executable, str(tmp_path / "program.py")]
+    assert "taken [True, True, True]" in run(watched, "first")
+    assert "taken [] 0" in run(watched, "second")  # of the first one's store: nothing is decoded ahead
+    shutil.rmtree(tmp_path / "store")
+    run([sys.executable, str(RUN), "machine.workers=1"], "third")  # whose worker decodes
+    first, second, third = (
+        (tmp_path / name / "facets.safetensors").read_bytes() for name in ("first", "second", "third")
+    )
+    assert first == second == third

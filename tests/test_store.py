@@ -17,7 +17,7 @@ from mfv import store_command
 from mfv.activations import shards as shard_files
 from mfv.activations import store as store_files
 from mfv.activations.shards import Skipped
-from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, fitting_shard_rows
+from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, fitting_shard_rows, seems_stored
 from mfv.activations.top import TopImages, top_images
 from mfv.errors import MfvError
 from mfv.processes import taking_turns
@@ -340,3 +340,19 @@ def test_runs_of_several_layers_write_the_codes_once(tmp_path: Path) -> None:
 
 def rows_of(store: ActivationStore) -> list[tuple[int, range]]:
     return [(shard, store.rows_of(shard)) for shard in range(store.shards)]
+
+
+def test_a_finished_store_is_known_by_its_names(tmp_path: Path) -> None:
+    names = {"model": "resnet", "layer": "layer4", "images": "some"}
+    assert not seems_stored(tmp_path / "nowhere", **names)
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "manifest.json").write_text("[]")
+    CodeStore(tmp_path / "codes", {"codes": "made up"}, ROWS, SHARD)
+    store = ActivationStore(tmp_path / "units", {**names, CODES_IN: "codes"}, ROWS, SHARD)
+    fill(store, [0, 2])
+    assert not seems_stored(tmp_path, **names)
+    fill(store)
+    assert seems_stored(tmp_path, **names)
+    for name in names:
+        assert not seems_stored(tmp_path, **{**names, name: "another"})
+    assert not seems_stored(tmp_path, **{**names, "images": None})

@@ -288,6 +288,19 @@ class ActivationStore(ShardedStore):
         self._write(shard, arrays, rows, skipped, by_column=True)
 
 
+def seems_stored(root: Path, model: str, layer: str, images: str | None) -> bool:
+    """Say whether a finished store below a folder is of this layer and these images, by the names that it has of them.
+
+    Its network may be another of the same name: who wants to be sure opens the store of a description (`store_key`).
+    """
+    for path in root.glob(f"*/{MANIFEST}"):
+        with suppress(MfvError, OSError):  # damaged, or another version's
+            known = read_manifest(path.parent)
+            if [known.get(name) for name in ("model", "layer", "images")] == [model, layer, images]:
+                return ActivationStore.open(path.parent).complete
+    return False
+
+
 def fitting_shard_rows(rows: int) -> int:
     """Return how many images of so many make a shard: a sixteenth, by 32, at most `SHARD_ROWS`."""
     return min(SHARD_ROWS, 32 * max(1, -(-rows // (16 * 32))))
