@@ -21,7 +21,7 @@ from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
 from mfv.activations.view import View, view_in
-from mfv.data.ahead import DecodedAhead
+from mfv.data.decoded_ahead import DecodedAhead
 from mfv.data.loading import Images, read
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess

@@ -30,7 +30,7 @@ from mfv.writing import writing
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
-    from mfv.data.ahead import DecodedAhead
+    from mfv.data.decoded_ahead import DecodedAhead
     from mfv.data.source import ImageSource
     from mfv.experiment import Experiment
     from mfv.models.target import TargetModel
@@ -184,7 +184,7 @@ def _decoded_ahead(
         return None
 
     from mfv.activations.store import seems_stored
-    from mfv.data.ahead import DecodedAhead
+    from mfv.data.decoded_ahead import DecodedAhead
     from mfv.data.transforms import Preprocess
 
     names = [model.before_activation(layer) for layer in layers]

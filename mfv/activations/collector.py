@@ -19,7 +19,7 @@ from mfv import distributed
 from mfv.activations.shards import Skipped
 from mfv.activations.store import CODES_IN, ActivationStore, CodeStore, ShardedStore, fitting_shard_rows, store_key
 from mfv.activations.values import as_codes, interior_values, unit_values
-from mfv.data.ahead import DecodedAhead
+from mfv.data.decoded_ahead import DecodedAhead
 from mfv.data.loading import BadImage, Batch, Batches, Images, check_bad_share
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess

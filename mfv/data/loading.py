@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from mfv.data.ahead import DecodedAhead
+from mfv.data.decoded_ahead import DecodedAhead
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.errors import MfvError, UnreadableImage

@@ -83,24 +83,17 @@ def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
 
 def is_choosy(module: nn.Module) -> bool:
     """Say whether a convolution may sum, on its way there or back, in an order that depends on the number of images."""
-    return _is_frozen_convolution(module) and (_is_pointwise(module) or _is_strided(module))
+    if not isinstance(module, nn.Conv2d) or not _is_frozen_convolution(module):
+        return False
+    return _is_pointwise(module) or _is_strided(module)
 
 
-def _is_pointwise(convolution: nn.Module) -> bool:
-    return (
-        isinstance(convolution, nn.Conv2d)
-        and convolution.groups == 1
-        and max(*convolution.kernel_size, *convolution.stride) == 1
-    )
+def _is_pointwise(convolution: nn.Conv2d) -> bool:
+    return convolution.groups == 1 and max(*convolution.kernel_size, *convolution.stride) == 1
 
 
-def _is_strided(convolution: nn.Module) -> bool:
-    return (
-        isinstance(convolution, nn.Conv2d)
-        and convolution.groups == 1
-        and max(convolution.stride) > 1
-        and max(convolution.kernel_size) > 1
-    )
+def _is_strided(convolution: nn.Conv2d) -> bool:
+    return convolution.groups == 1 and max(convolution.stride) > 1 and max(convolution.kernel_size) > 1
 
 
 def _is_rectifier(module: nn.Module | None) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.data import FolderImages, InMemoryImages, PhotoCrops, Preprocess
-from mfv.data.ahead import DecodedAhead, able
+from mfv.data.decoded_ahead import DecodedAhead, able
 from mfv.data.loading import BadImage, Images
 from mfv.data.source import ImageSource
 from mfv.models.target import TargetModel
@@ -129,7 +129,7 @@ def test_the_store_is_the_same_with_and_without(source: PhotoCrops, tmp_path: Pa
 
 PROGRAM = """
 import sys, time
-import mfv.data.ahead as ahead
+import mfv.data.decoded_ahead as ahead
 from mfv.cli import main
 
 end, pixels, taken = ahead.DecodedAhead.end, ahead.DecodedAhead.pixels, []
