@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -123,21 +123,22 @@ def load_windows(images: Images, view: View, rows: Sequence[int], store: Activat
     return torch.stack(windows)
 
 
-def as_seen(found: FacetSet, photographs: Iterable[Image.Image]) -> Tensor | list[Image.Image]:
+def as_seen(found: FacetSet, source: ImageSource) -> Tensor | list[Image.Image]:
     """Return a unit's photographs as its run has them judged: whole, or the part of each that the unit sees.
 
     Args:
         found: the facets of a run.
-        photographs: RGB, in the order of their ids.
+        source: the images of the run.
 
     Returns:
-        The pictures, or (n, 3, s, s) uint8.
+        The pictures, RGB, or (n, 3, s, s) uint8, in the order of `found.ids`.
 
     """
+    rows = [source.index_of(id) for id in found.ids]
     if found.boxes is None:
-        return list(photographs)
-    shown, boxes = Preprocess(**found.discovery["input"]), found.boxes.tolist()
-    pairs = zip(map(shown.bytes, photographs), boxes, strict=True)
+        return [source.load(row) for row in rows]
+    squares, boxes = Images(source, Preprocess(**found.discovery["input"])).squares(rows), found.boxes.tolist()
+    pairs = zip(squares, boxes, strict=True)
     return torch.stack([crop_resized(square, (top, left, side, side), side) for square, (top, left, side, _) in pairs])
 
 

@@ -50,7 +50,8 @@ def images_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[Te
     """Return a folder's images (n, 3, S, S) uint8, and each one's group (n,), its sub-folder's number."""
     source = FolderImages(folder, labels="folder")
     preprocess = Preprocess(model.input_size, resize)
-    windows = torch.stack([to_bytes(preprocess(source.load(number))) for number in range(len(source))])
+    pictures = (source.load_for(number, resize) for number in range(len(source)))
+    windows = torch.stack([to_bytes(preprocess(picture)) for picture in pictures])
     return windows, np.unique(np.array(source.labels), return_inverse=True)[1]
 
 

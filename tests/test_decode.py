@@ -164,6 +164,44 @@ def test_truncated_jpeg_is_refused(
     assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("side", "part"), [(None, 1), (77, 1), (76, 2), (39, 2), (38, 4), (20, 4), (19, 8), (1, 8)])
+def test_a_jpeg_is_decoded_at_the_least_part_that_is_twice_as_long(
+    tmp_path: Path, side: int | None, part: int, orientation: int
+) -> None:
+    shades = np.linspace(0, 255, 400).astype(np.uint8)[None, :, None].repeat(304, 0).repeat(3, 2)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.fromarray(shades).save(path, exif=exif)
+    image = decode(path, side)
+    size = (400 // part, 304 // part)
+    assert image.size == (size if orientation == 1 else size[::-1])
+    assert side is None or min(image.size) >= 2 * side
+    assert image.mode == "RGB"
+    along = np.asarray(image).astype(float).mean(axis=(0 if orientation == 1 else 1, 2))
+    np.testing.assert_allclose(along, np.linspace(0, 255, len(along)), atol=3)
+
+
+@pytest.mark.parametrize("size", [(404, 304), (404, 300), (402, 300), (401, 304)])
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+def test_a_jpeg_is_decoded_at_a_part_that_divides_its_size(tmp_path: Path, size: tuple[int, int], kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    picture = Image.new("RGB", size, "red")
+    picture.save(path, kind, **({"save_all": True, "append_images": [picture]} if kind == "MPO" else {}))
+    with Image.open(path) as image:
+        assert image.format == kind
+    part = next(part for part in (8, 4, 2, 1) if not size[0] % part and not size[1] % part)
+    assert decode(path, 9).size == (size[0] // part, size[1] // part)
+
+
+def test_a_truncated_jpeg_is_refused_at_a_part_of_its_size_too(tmp_path: Path) -> None:
+    content = photo()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableImage):
+        decode(tmp_path / "a.jpg", 10)
+
+
 @pytest.mark.parametrize("ending", ["png", "tif", "bmp", "webp", "gif", "ppm", "jp2"])
 def test_truncated_files_of_other_formats_are_refused(tmp_path: Path, ending: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

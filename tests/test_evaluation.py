@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mfv import pipeline
 from mfv.api import visualize
 from mfv.config import register
-from mfv.data import FolderImages, PhotoCrops
+from mfv.data import FolderImages, PhotoCrops, as_source
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.evaluation import (
@@ -378,14 +378,19 @@ def test_a_judge_of_another_size_and_without_classes_judges_too(
     assert verdict.facets[0].top_class is None
 
 
+@pytest.mark.parametrize("files", [False, True], ids=["arrays", "large JPEGs"])
 @pytest.mark.parametrize("layer", ["2", "5"])
-def test_the_numbers_of_a_run_can_be_had_again_from_its_folder(layer: str, tmp_path: Path) -> None:
+def test_the_numbers_of_a_run_can_be_had_again_from_its_folder(layer: str, files: bool, tmp_path: Path) -> None:
     second = TargetModel(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten()), input_size=24)
-    small.visualize(layer=layer, judge=second, directory=tmp_path)
-    found = FacetSet.load(tmp_path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, pixels in enumerate(small.IMAGES if files else []):
+        Image.fromarray(pixels).resize((640, 480)).save(photos / f"{number:03d}.jpg")
+    source = FolderImages(photos) if files else as_source(small.IMAGES)
+    small.visualize(layer=layer, judge=second, images=source, directory=tmp_path / "run")
+    found = FacetSet.load(tmp_path / "run")
     assert (found.boxes is None) == (layer == "5")
-    photographs = [Image.fromarray(small.IMAGES[int(name)]) for name in found.ids]
-    reference = Reference(Judge(second), as_seen(found, photographs), found.assignment)
+    reference = Reference(Judge(second), as_seen(found, source), found.assignment)
     assert found.images is not None
     again = judge_facets(reference, found, found.images)
     assert again.metrics.keys() >= {"fidelity", "fidelity_members", "typicality", "tv_ratio", "diversity"}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mfv.data.folder import FolderImages
     from mfv.data.imagenet import ImageNetImages
     from mfv.data.imagenette import ImagenetteImages
-    from mfv.data.loading import BadImage, Batch, Images, check_bad_share, collate
+    from mfv.data.loading import BadImage, Batch, Images, check_bad_share
     from mfv.data.memory import InMemoryImages, as_source
     from mfv.data.photos import PhotoCrops
     from mfv.data.source import ImageSource
@@ -30,7 +30,6 @@ __all__ = [
     "SyntheticImages",
     "as_source",
     "check_bad_share",
-    "collate",
     "crop_resized",
     "decode",
     "to_rgb",
@@ -51,7 +50,6 @@ _HOMES = {
     "SyntheticImages": "mfv.data.synthetic",
     "as_source": "mfv.data.memory",
     "check_bad_share": "mfv.data.loading",
-    "collate": "mfv.data.loading",
     "crop_resized": "mfv.data.transforms",
     "decode": "mfv.data.decoding",
     "to_rgb": "mfv.data.decoding",

@@ -1,5 +1,6 @@
-"""Read an image file whole, whatever its mode, or say why it cannot be read."""
+"""Read an image file, whatever its mode, or say why it cannot be read."""
 
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,14 +15,22 @@ from mfv.errors import UnreadableImage
 
 # Formats of pictures. Not EPS and its like: to open one, Pillow would start another program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+REDUCED = 2  # times the side that is wanted: what a JPEG that is decoded smaller keeps
+PARTS = (8, 4, 2)  # of its size that libjpeg decodes at
 
 
-def decode(path: str | Path) -> Image.Image:
-    """Return an image file's picture as RGB, 8 bits, with every pixel decoded.
+def decode(path: str | Path, side: int | None = None) -> Image.Image:
+    """Return an image file's picture as RGB, 8 bits, decoded to its end.
 
     16-bit and floating-point pictures are rescaled to 8 bits (see `to_rgb`), transparent ones are laid
     over white, the orientation in the file's EXIF is applied, CMYK and palettes are converted, and of
     several frames the first is taken.
+
+    Args:
+        path: of the file.
+        side: the short side, in pixels, that the picture will be scaled to; None where that is not known. A JPEG is
+            then decoded at a half, a quarter or an eighth of its size, where that divides it and leaves a short side at
+            least `REDUCED` times as long.
 
     Raises:
         UnreadableImage: the file is missing, empty, truncated, no image, or larger than Pillow's limit
@@ -35,6 +44,8 @@ def decode(path: str | Path) -> Image.Image:
             if obstacle:
                 raise UnreadableImage(str(path), obstacle)
             with Image.open(path, formats=_formats()) as image:
+                if side and image.format in ("JPEG", "MPO"):
+                    _reduce(image, REDUCED * side)
                 image.load()
                 if 0 in image.size:
                     raise UnreadableImage(str(path), "it has no pixels")
@@ -45,6 +56,17 @@ def decode(path: str | Path) -> Image.Image:
             raise UnreadableImage(str(path), f"not an image ({', '.join(_formats())})") from None
         except Exception as error:  # on broken files Pillow's decoders raise errors of every kind
             raise UnreadableImage(str(path), str(error) or type(error).__name__) from error
+
+
+def _reduce(image: Image.Image, least: int) -> None:
+    """Have a JPEG decoded at the smallest part of its size whose short side has at least so many pixels.
+
+    Only where the part divides both sides: else libjpeg adds a margin, and what is scaled would be a bit too much.
+    """
+    for part in PARTS:
+        if min(image.size) >= part * least and not any(length % part for length in image.size):
+            image.draft(None, (image.width // part, image.height // part))
+            return
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -87,13 +109,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _obstacle(path: Path) -> str | None:
-    if not path.exists():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return "no such file"
-    if path.is_dir():
+    if stat.S_ISDIR(status.st_mode):
         return "it is a folder"
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return "not an ordinary file"
-    return None if path.stat().st_size else "the file is empty"
+    return None if status.st_size else "the file is empty"
 
 
 @cache
@@ -103,7 +127,7 @@ def _formats() -> tuple[str, ...]:
 
 
 _lock = threading.Lock()
-_inside = 0  # threads within `strictly`
+_inside: set[int] = set()  # threads within `strictly`
 _restore = ExitStack()
 
 
@@ -111,20 +135,22 @@ _restore = ExitStack()
 def strictly() -> Iterator[None]:
     """Silence warnings and refuse truncated files, for as long as any thread is inside.
 
-    Both are settings of the whole process: the first thread in sets them, the last one out restores them.
+    Both are settings of the whole process: the first thread in sets them, the last one out restores them. Not to be
+    nested: an interrupt may come while a thread goes in or out, and whatever it leaves is put right by the next time.
     """
-    global _inside
-    with _lock:
-        if _inside == 0:
-            _restore.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
-            _restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-        _inside += 1
+    thread = threading.get_ident()
     try:
+        with _lock:
+            if not _inside - {thread}:
+                _restore.close()
+                _restore.enter_context(warnings.catch_warnings())
+                _restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+                warnings.simplefilter("ignore")
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            _inside.add(thread)
         yield
     finally:
         with _lock:
-            _inside -= 1
-            if _inside == 0:
+            _inside.discard(thread)
+            if not _inside:
                 _restore.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -35,11 +36,11 @@ class BadImage(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What `collate` makes of several images.
+    """Several images of a source.
 
     Attributes:
         indices: (b,) int64, the readable images' numbers in the source.
-        pixels: (b, 3, S, S) uint8, channels last; (0, 3, 0, 0) where no image is readable.
+        pixels: (b, 3, S, S) uint8, channels last; b is 0 where no image is readable.
         bad: the images that could not be read.
 
     """
@@ -53,11 +54,10 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
     """The images of a source, prepared for the network.
 
     An item is the image's number and its pixels (3, S, S) uint8, or a `BadImage`. A 255th of the bytes is
-    exactly what `preprocess` gives, at a quarter of the size.
+    exactly what `preprocess` gives of what the source loads for it, at a quarter of the size.
 
-    A data loader asks for the items of a batch together. In the main process they are then decoded by
-    threads, as many as there are processors, where the source allows that: decoders let other threads run.
-    In a loader's worker processes one thread decodes.
+    Of several at once, in the main process, each is decoded by one of as many threads as there are processors, where
+    the source allows that: decoders let other threads run. In a loader's worker processes one thread decodes.
 
     Args:
         source: the images.
@@ -77,22 +77,42 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
         except UnreadableImage as error:
             return BadImage(index, error.path, error.reason)
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[int, Tensor] | BadImage]:
-        if get_worker_info() is not None or not self.source.concurrent:
-            return [self[index] for index in indices]
-        return in_threads(self.__getitem__, indices)
-
     def __len__(self) -> int:
         return len(self.source)
 
     def square(self, index: int) -> Tensor:
         """Return an image's pixels (3, S, S) uint8; `UnreadableImage` where that is not possible."""
         there = self.ahead.pixels(index) if self.ahead else None
-        return self.preprocess.bytes(self.source.load(index)) if there is None else there
+        return self.preprocess.bytes(self.source.load_for(index, self.preprocess.resize)) if there is None else there
 
     def squares(self, indices: Iterable[int]) -> list[Tensor]:
-        """Return several images' pixels, read by a thread per processor where the source allows that."""
-        return in_threads(self.square, indices) if self.source.concurrent else [self.square(one) for one in indices]
+        """Return several images' pixels."""
+        return self._each(self.square, indices)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return several images, of which some may be unreadable."""
+        side = self.preprocess.size
+        pixels = np.empty((len(indices), side, side, 3), np.uint8)
+
+        def fill(place: int) -> BadImage | None:
+            try:
+                pixels[place] = self.square(indices[place]).permute(1, 2, 0).numpy()
+            except UnreadableImage as error:
+                return BadImage(indices[place], error.path, error.reason)
+            return None
+
+        problems = self._each(fill, range(len(indices)))
+        good = [place for place, problem in enumerate(problems) if problem is None]
+        return Batch(
+            torch.tensor([indices[place] for place in good], dtype=torch.int64),
+            torch.from_numpy(pixels if len(good) == len(indices) else pixels[good]).permute(0, 3, 1, 2),
+            [problem for problem in problems if problem],
+        )
+
+    def _each(self, function: Callable[[int], Made], numbers: Iterable[int]) -> list[Made]:
+        if get_worker_info() is not None or not self.source.concurrent:
+            return [function(number) for number in numbers]
+        return in_threads(function, numbers)
 
 
 class Batches(Dataset[Batch]):
@@ -108,7 +128,7 @@ class Batches(Dataset[Batch]):
         self.images, self.rows = images, rows
 
     def __getitem__(self, number: int) -> Batch:
-        return collate(self.images.__getitems__(self.rows[number]))
+        return self.images.batch(self.rows[number])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,16 +141,6 @@ def read(source: ImageSource, rows: Iterable[int], make: Callable[[Image.Image],
         return make(source.load(row))
 
     return in_threads(one, rows) if source.concurrent else [one(row) for row in rows]
-
-
-def collate(items: Sequence[tuple[int, Tensor] | BadImage]) -> Batch:
-    """Put the readable images of a batch together and list the others; a data loader's `collate_fn`."""
-    bad = [item for item in items if isinstance(item, BadImage)]
-    good = [item for item in items if not isinstance(item, BadImage)]
-    indices = torch.tensor([index for index, _ in good], dtype=torch.int64)
-    empty = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
-    pixels = torch.stack([pixels.permute(1, 2, 0) for _, pixels in good]).permute(0, 3, 1, 2) if good else empty
-    return Batch(indices, pixels, bad)
 
 
 def check_bad_share(bad: Iterable[BadImage], total: int, max_share: float) -> None:

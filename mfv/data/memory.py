@@ -81,13 +81,20 @@ class InMemoryImages(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         """Return an image as RGB, 8 bits."""
+        return self._load(index)
+
+    def load_for(self, index: int, side: int) -> Image.Image:
+        """Return an image as RGB, 8 bits; of paths as `FileImages` does."""
+        return self._load(index, side) if type(self).load is InMemoryImages.load else self.load(index)
+
+    def _load(self, index: int, side: int | None = None) -> Image.Image:
         if self._decodes and self._root:
-            return decode(self._root / self.ids[index])
+            return decode(self._root / self.ids[index], side)
         item = self._item(range(len(self))[index])
         if isinstance(item, tuple | list) and len(item):
             item = item[0]
         if isinstance(item, str | os.PathLike):
-            return decode(Path(item).expanduser())
+            return decode(Path(item).expanduser(), side)
         if isinstance(item, Image.Image):
             return self._converted(item, index)
         if isinstance(item, torch.Tensor | np.ndarray):

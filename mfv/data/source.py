@@ -56,6 +56,13 @@ class ImageSource(ABC):
     def load(self, index: int) -> Image.Image:
         """Return an image as RGB, 8 bits, fully decoded; `UnreadableImage` where that is not possible."""
 
+    def load_for(self, index: int, side: int) -> Image.Image:
+        """Return an image whose short side is going to be scaled to `side` pixels.
+
+        As `load` does; or, where that is sooner, smaller already, its short side still at least twice as long.
+        """
+        return self.load(index)
+
     def index_of(self, id: str) -> int:
         """Return the number of the image with this id; an unknown id gets the nearest known ones."""
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import statistics
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,9 @@ from torch.utils.data import DataLoader
 
 from benchmarks.bench import Bench, Row, timed, wait
 from mfv.activations.collector import Wanted, collect_layers
+from mfv.data.folder import FolderImages
 from mfv.data.loading import Images
+from mfv.data.photos import PhotoCrops
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.machine import Machine
@@ -29,7 +33,8 @@ def extraction(bench: Bench) -> list[Row]:
     prepared = prepare(bench.model, keep=[bench.layer]).to(device)
     given = copy.deepcopy(bench.model).to(device)
     batch = bench.pixels(32).to(device).contiguous(memory_format=torch.channels_last)
-    dataset = Images(source, preprocess)
+    images = Images(source, preprocess)
+    batches = [range(begin, min(begin + 32, count)) for begin in range(0, count, 32)]
 
     def forward() -> None:
         with torch.inference_mode():
@@ -44,15 +49,15 @@ def extraction(bench: Bench) -> list[Row]:
         wait(device)
 
     def decode() -> None:
-        for _ in DataLoader(dataset, batch_size=32, collate_fn=len, num_workers=torch.get_num_threads()):
-            pass
+        for numbers in batches:
+            images.batch(numbers)
 
     def hooked() -> None:
         kept: list[Tensor] = []
         network = given.network
         handle = network.get_submodule(bench.layer).register_forward_hook(lambda _m, _i, out: kept.append(out.clone()))
         with torch.no_grad():
-            for pixels in DataLoader(Pixels(dataset), batch_size=32):
+            for pixels in DataLoader(Pixels(images), batch_size=32):
                 network(given.normalize(pixels.to(device)))
         handle.remove()
 
@@ -75,7 +80,7 @@ def extraction(bench: Bench) -> list[Row]:
     }
     forward()
     turns = [{name: timed(action) for name, action in actions.items()} for _ in range(max(3, bench.rounds // 2))]
-    rows = []
+    rows = [large_jpeg(preprocess, bench.rounds)]
     for bare in ("forward pass, prepared", "forward pass of the network as it is given"):
         rate = statistics.median(max(turn["decoding"], turn[bare]) / turn["collect"] for turn in turns)
         rows.append(Row("extract", "collect, rate", rate, f"slower of decoding and {bare}"))
@@ -85,6 +90,23 @@ def extraction(bench: Bench) -> list[Row]:
             Row("extract", name, statistics.median(t["collect"] / t[name] for t in turns), "collect", rate, "images/s")
         )
     return rows
+
+
+def large_jpeg(preprocess: Preprocess, rounds: int) -> Row:
+    """Time a JPEG of 12 megapixels, decoded and scaled for the network, against the same decoded whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        photo = PhotoCrops(scales=[1.0], photos=["coffee"]).load(0).resize((4000, 3000))
+        photo.save(Path(folder) / "photo.jpg", quality=92)
+        source = FolderImages(folder)
+        decoding: dict[str, Callable[[], Any]] = {
+            "at a part of its size": lambda: preprocess.bytes(source.load_for(0, preprocess.resize)),
+            "whole": lambda: preprocess.bytes(source.load(0)),
+        }
+        turns = [{name: timed(action) for name, action in decoding.items()} for _ in range(rounds)]
+    part, whole = decoding
+    ratio = statistics.median(turn[part] / turn[whole] for turn in turns)
+    milliseconds = 1e3 * statistics.median(turn[part] for turn in turns)
+    return Row("extract", f"a JPEG of 12 megapixels {part}", ratio, whole, milliseconds, "ms")
 
 
 def blocks(network: nn.Module, most: int = 8) -> list[str]:
@@ -107,6 +129,10 @@ class First(ImageSource):
     def load(self, index: int) -> Any:
         """Return an image."""
         return self.source.load(index)
+
+    def load_for(self, index: int, side: int) -> Any:
+        """Return an image to be scaled."""
+        return self.source.load_for(index, side)
 
 
 class Pixels(torch.utils.data.Dataset):
