@@ -100,7 +100,7 @@ def seen_photographs(found: FacetSet, source: ImageSource, ids: Sequence[str]) -
     rows = {id: row for row, id in enumerate(found.ids)}
     seen = []
     for id in ids:
-        pixels = preprocess(source.load_for(source.index_of(id), preprocess.resize))
+        pixels = preprocess.loaded(source, source.index_of(id)) / 255
         if found.boxes is not None:
             top, left, height, width = found.boxes[rows[id]].tolist()
             pixels = crop_resized(pixels, (top, left, height, width), height)

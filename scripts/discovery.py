@@ -23,7 +23,6 @@ from torch import Tensor
 
 from mfv.activations.contributions import contributions
 from mfv.activations.values import as_codes
-from mfv.activations.view import to_bytes
 from mfv.data import FolderImages, Preprocess
 from mfv.discovery.automatic import facet_count
 from mfv.discovery.embedding import by_opentsne, by_scikit_learn
@@ -50,8 +49,7 @@ def images_and_groups(model: TargetModel, folder: Path, resize: int) -> tuple[Te
     """Return a folder's images (n, 3, S, S) uint8, and each one's group (n,), its sub-folder's number."""
     source = FolderImages(folder, labels="folder")
     preprocess = Preprocess(model.input_size, resize)
-    pictures = (source.load_for(number, resize) for number in range(len(source)))
-    windows = torch.stack([to_bytes(preprocess(picture)) for picture in pictures])
+    windows = torch.stack([preprocess.loaded(source, number) for number in range(len(source))])
     return windows, np.unique(np.array(source.labels), return_inverse=True)[1]
 
 

@@ -95,13 +95,8 @@ class DecodedAhead:
         with suppress(Exception):  # who wants the image is told what is wrong
             for index in range(self.count):
                 with suppress(UnreadableImage):
-                    self._pixels[index] = self._square(index)
+                    self._pixels[index] = self.preprocess.loaded(self.source, index).permute(1, 2, 0).numpy()
                     self._done[index] = True
-
-    def _square(self, index: int) -> np.ndarray:
-        """Return an image's pixels (S, S, 3) uint8."""
-        image = self.source.load_for(index, self.preprocess.resize)
-        return self.preprocess.bytes(image).permute(1, 2, 0).numpy()
 
 
 def able() -> bool:

@@ -83,7 +83,7 @@ class Images(Dataset[tuple[int, Tensor] | BadImage]):
     def square(self, index: int) -> Tensor:
         """Return an image's pixels (3, S, S) uint8; `UnreadableImage` where that is not possible."""
         there = self.ahead.pixels(index) if self.ahead else None
-        return self.preprocess.bytes(self.source.load_for(index, self.preprocess.resize)) if there is None else there
+        return self.preprocess.loaded(self.source, index) if there is None else there
 
     def squares(self, indices: Iterable[int]) -> list[Tensor]:
         """Return several images' pixels."""

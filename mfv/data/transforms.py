@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mfv.data.decoding import REDUCED
+from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 
 LONGEST = 16  # times as long as wide
@@ -86,6 +87,10 @@ class Preprocess:
     def bytes(self, image: Image.Image) -> Tensor:
         """Return the same as (3, size, size) uint8, of which the other is a 255th."""
         return square_bytes(image, self.size, self.resize)
+
+    def loaded(self, source: ImageSource, index: int) -> Tensor:
+        """Return an image of a source as `bytes` does; the source may decode it smaller (`ImageSource.load_for`)."""
+        return self.bytes(source.load_for(index, self.resize))
 
     @property
     def description(self) -> str:

@@ -61,7 +61,7 @@ class Bench:
         """Return photographs as the network is shown them, (count, 3, S, S) in [0, 1]."""
         preprocess = Preprocess(self.model.input_size, self.model.resize)
         rows = [row % len(self.source) for row in range(count)]
-        return torch.stack([preprocess(self.source.load_for(row, preprocess.resize)) for row in rows])
+        return torch.stack([preprocess.loaded(self.source, row) / 255 for row in rows])
 
     def subject(self, images: int, size: int | None = None, count: int | None = None) -> tuple[UnitSubject, Tensor]:
         """Return the unit with its photographs in facets, and the facets' starts.
