@@ -42,6 +42,7 @@ COLUMNS = {
     "variation": "tv_ratio",
     "contrast": "contrast_ratio",
     "saturation": "saturation_ratio",
+    "diversity": "diversity",
     "argmax": "argmax_share",
     "≥ median": "above_median_share",
     "value": "activation_mean",

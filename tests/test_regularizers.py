@@ -38,6 +38,7 @@ from mfv.regularizers import (
     TVPenalty,
     TVProx,
 )
+from mfv.regularizers.affine import view
 from mfv.regularizers.patches import PatchDatabase
 from mfv.regularizers.tv_prox import variation
 from mfv.rendering import ActivationMaximizer, Octave, Recipe, UnitPart, UnitSubject
@@ -501,6 +502,16 @@ def test_a_shifted_views_gradient_is_exact_within_the_picture(subject: UnitSubje
     shown = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
     (expected,) = torch.autograd.grad(shown, pixels, direction)
     assert torch.allclose(gradient, expected, atol=1e-5)
+
+
+def test_a_view_by_columns_is_the_same_to_the_bit() -> None:
+    draws = torch.rand(FACETS, 4, dtype=torch.double, generator=torch.Generator().manual_seed(3))
+    turn, shift = torch.polar(0.6 + 0.7 * draws[:, 0], draws[:, 1] - 0.5), torch.view_as_complex(0.1 * draws[:, 2:])
+    oblong = torch.cat([images(), images(seed=1)], 3)
+    for padding in ("reflection", "zeros"):
+        found = [view(oblong, turn, shift, padding, by_columns) for by_columns in (False, True)]
+        assert torch.equal(*found)
+        assert found[1].shape == oblong.shape
 
 
 def slow_total_variation(image: np.ndarray, weight: float, sweeps: int) -> np.ndarray:

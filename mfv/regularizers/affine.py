@@ -60,35 +60,45 @@ class _View(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, pixels: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
         context.save_for_backward(turn, shift)
-        return view(pixels, turn, shift, "reflection")
+        return view(pixels, turn, shift, "reflection", by_columns=pixels.device.type == "cpu")
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         turn, shift = context.saved_tensors
-        gradient = view(gradients[0], 1 / turn, -shift / turn, "zeros")
-        return gradient.div_(turn.abs().square().to(gradient)[:, None, None, None]), None, None
+        found = view(gradients[0], 1 / turn, -shift / turn, "zeros", by_columns=gradients[0].device.type == "cpu")
+        area = turn.abs().square().to(found)[:, None, None, None]
+        gradient = torch.empty_like(found, memory_format=torch.contiguous_format)
+        return torch.div(found, area, out=gradient), None, None
 
 
-def view(pixels: Tensor, turn: Tensor, shift: Tensor, padding: str) -> Tensor:
-    """Return the images read at turn·z + shift, bilinear; beyond the border as `grid_sample`'s `padding` says."""
-    grid = affine_grid(turn, shift, (pixels.shape[-2], pixels.shape[-1]))
-    return F.grid_sample(pixels, grid.to(pixels.dtype), padding_mode=padding, align_corners=False)
+def view(pixels: Tensor, turn: Tensor, shift: Tensor, padding: str, by_columns: bool = False) -> Tensor:
+    """Return the images read at turn·z + shift, bilinear; beyond the border as `grid_sample`'s `padding` says.
+
+    By columns the result lies in memory one column after the other. It is the same to the bit, and on a CPU there
+    sooner: a slightly turned row takes half as long again to twice as long to read as a slightly turned column.
+    """
+    grid = affine_grid(turn, shift, (pixels.shape[-2], pixels.shape[-1]), by_columns).to(pixels.dtype)
+    found = F.grid_sample(pixels, grid, padding_mode=padding, align_corners=False)
+    return found.transpose(-2, -1) if by_columns else found
 
 
-def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+def affine_grid(turn: Tensor, shift: Tensor, size: tuple[int, int], by_columns: bool = False) -> Tensor:
     """Return where the pixels of a turned and scaled view lie, turn·z + shift: (n, h, w, 2), as `grid_sample` counts.
 
     Args:
         turn: (n,) complex: scale · e^(i·angle).
         shift: (n,) complex: of the view's centre, to the right and i times down, in halves of the side.
         size: height and width.
+        by_columns: whether rows and columns change places: (n, w, h, 2).
 
     Both are double: products of complex numbers may be rounded otherwise in another batch; single precision hides it.
 
     """
     rows, columns = (centers(side, shift.real.dtype, shift.device) for side in size)
-    down, right = 1j * turn[:, None] * rows + shift[:, None], turn[:, None] * columns
-    return torch.view_as_real(down.to(torch.complex64)[:, :, None] + right.to(torch.complex64)[:, None, :])
+    down = (1j * turn[:, None] * rows + shift[:, None]).to(torch.complex64)
+    right = (turn[:, None] * columns).to(torch.complex64)
+    places = right[:, :, None] + down[:, None, :] if by_columns else down[:, :, None] + right[:, None, :]
+    return torch.view_as_real(places)
 
 
 @lru_cache(maxsize=8)
