@@ -20,7 +20,7 @@ from mfv import distributed
 from mfv.activations.collector import Wanted, collect_layers
 from mfv.activations.contributions import contributions
 from mfv.activations.store import ActivationStore
-from mfv.activations.view import View, view_in
+from mfv.activations.view import View, tell_of_first_token, view_in
 from mfv.data.decoded_ahead import DecodedAhead
 from mfv.data.loading import Images, read
 from mfv.data.source import ImageSource
@@ -191,6 +191,8 @@ class Experiment:
         """Collect the activations of several layers: one pass serves them all."""
         machine, timer = self.machine, Timer(shown=self.machine.progress)
         names = [self.model.before_activation(layer) for layer in layers]
+        for name in names if self.position in (None, "class") else ():
+            tell_of_first_token(self.model, name)
         views = [view_in(self.model, name, measured_field(self.model, name), self.position) for name in names]
         wanted = [Wanted(name, self.position, view.interior) for name, view in zip(names, views, strict=True)]
         with timer("collect", has_bar=True):

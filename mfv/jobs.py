@@ -179,8 +179,9 @@ class UnitsJob:
         if self.loggers_of is not None and result is not None:
             opened, rendering = self.loggers_of(unit, place), result.rendering
             captions = [f"facet {facet.index}" for facet in result.facet_set.facets]
+            images = result.facet_set.images if self.experiment.snapshot_every else None
             try:
-                log_rendering(opened, rendering.curves, rendering.snapshots, captions)
+                log_rendering(opened, rendering.curves, rendering.snapshots, images, captions)
                 log_result(opened, result, place, store)
             finally:
                 close_loggers(opened)

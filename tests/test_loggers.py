@@ -376,14 +376,14 @@ def test_a_job_of_many_units_logs_a_run_for_each_and_goes_on_with_them(nobody, t
 
 def test_a_finished_rendering_is_logged_as_a_run_logs_it(nobody, facet_set, tmp_path):
     curves = torch.arange(6.0).reshape(3, 2)
-    snapshots = {2: (facet_set.images[:2] * 255).byte()}
+    images = facet_set.images[:2]
     opened = loggers.make_loggers(["wandb"], tmp_path, {}, "name")
-    loggers.log_rendering(opened, curves, snapshots, ["facet 0", "facet 1"])
+    loggers.log_rendering(opened, curves, {2: (images * 255).byte()}, images, ["facet 0", "facet 1"])
     loggers.close_loggers(opened)
     history = read_wandb(runs_of(tmp_path)[0])[1]
     curve = {line["trainer/global_step"]: line["activation/facet_01"] for line in history if "activation" in str(line)}
     assert curve == {0: 1.0, 1: 3.0, 2: 5.0}
-    assert [line["trainer/global_step"] for line in history if "visualization" in line] == [1]
+    assert [line["trainer/global_step"] for line in history if "visualization" in line] == [1, 2]  # the end, too
 
 
 def test_of_a_unit_that_sees_a_part_the_loggers_get_that_part_as_it_grows(tmp_path):

@@ -495,6 +495,42 @@ def test_googlenet_takes_checkpoints_with_and_without_auxiliary_heads(tmp_path, 
         torch.testing.assert_close(model(pixels(1, 64)), trained(model.normalize(pixels(1, 64))))
 
 
+def test_googlenet_scales_pixels_inside_unless_its_checkpoint_was_trained_without(tmp_path, caplog):
+    torch.manual_seed(0)
+    trained = torchvision.models.googlenet(weights=None, num_classes=3, aux_logits=False, init_weights=False).eval()
+    torch.save(trained.state_dict(), tmp_path / "mine.pth")
+    settings = {"weights": str(tmp_path / "mine.pth"), "num_classes": 3}
+    model = torchvision_model("googlenet", **settings, transform_input=False)
+    assert "transform_input" not in caplog.text
+    shown = pixels(1, 64)
+    with torch.inference_mode():
+        expected = trained(model.normalize(shown))
+        torch.testing.assert_close(model(shown), expected)
+        other = torchvision_model("googlenet", **settings)
+        assert "mine.pth: pixels are scaled inside (transform_input)" in caplog.text
+        assert not torch.allclose(other(shown), expected)
+    with pytest.raises(MfvError, match="transform_input is False; of googlenet and inception_v3, not of resnet18"):
+        torchvision_model("resnet18", weights="none", transform_input=False)
+
+
+def test_a_sequence_that_does_more_than_its_parts_is_a_layer_of_its_own():
+    class Residual(nn.Sequential):
+        def forward(self, shown):
+            return shown + super().forward(shown)
+
+    parts = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()]
+    block = Residual(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())
+    model = TargetModel(nn.Sequential(nn.Sequential(*parts), block), input_size=8)
+    assert model.before_activation("0") == "0.0"
+    assert model.before_activation("1") == "1"
+    assert model.before_activation("1.1") == "1.1"
+
+
+def test_a_network_whose_weights_are_yet_to_be_made_is_refused():
+    with pytest.raises(MfvError, match=r"\(LazyLinear\) has lazy modules, yet without weights: run it once"):
+        TargetModel(nn.LazyLinear(2), input_size=8)
+
+
 def test_densenets_published_names_are_understood(tmp_path):
     torch.manual_seed(0)
     trained = torchvision.models.densenet121(weights=None).eval()

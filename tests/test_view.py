@@ -5,10 +5,10 @@ import torch
 
 from mfv.activations.receptive_field import receptive_field
 from mfv.activations.values import interior_values, unit_values
-from mfv.activations.view import unit_view, view_in
+from mfv.activations.view import tell_of_first_token, unit_view, view_in
 from mfv.data import PhotoCrops, crop_resized, to_tensor
 from mfv.models.target import TargetModel
-from mfv.models.timm import efficientnet_lite
+from mfv.models.timm import efficientnet_lite, timm_model
 from mfv.models.torchvision import torchvision_model
 
 LAYER = "features.3.conv.2"
@@ -35,6 +35,34 @@ def test_a_window_gives_the_unit_the_value_that_the_whole_image_gave(model: Targ
             again = unit_values(model.activations(windows, [LAYER])[LAYER], view.position)[0][:, unit]
             assert torch.allclose(again, values[:, unit], atol=1e-3)
             assert view.seen(windows).shape[-1] == field.size
+
+
+@pytest.mark.parametrize(("position", "whole"), [("0,0", True), ("30,0", True), ("9,9", False), ("center", False)])
+def test_a_place_that_sees_the_border_is_shown_whole_images(
+    model: TargetModel, position: str, whole: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    field = receptive_field(model, LAYER)
+    with caplog.at_level("INFO", logger="mfv"):
+        view = view_in(model, LAYER, field, position)
+    assert ("so it is shown whole ones" in caplog.text) == whole
+    assert view.crops == (not whole)
+    source = PhotoCrops(photos=["coffee", "cat"], scales=[1.0])
+    images = torch.stack([to_tensor(source.load(row), 224, 224) for row in range(len(source))])
+    with torch.inference_mode():
+        values, where = unit_values(model.activations(images, [LAYER])[LAYER], position)
+        assert where is not None
+        windows = torch.stack([view.window(image, int(w)) for image, w in zip(images, where[:, 5], strict=True)])
+        again = unit_values(model.activations(windows, [LAYER])[LAYER], view.position)[0]
+        assert torch.allclose(again[:, 5], values[:, 5], atol=1e-3)
+
+
+def test_of_a_sequence_without_a_class_token_it_is_said_where_it_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("vit_tiny_patch16_224", "vit_base_patch16_siglip_gap_224"):
+        network = timm_model(name, weights="none", num_classes=3, labels=list("abc"))
+        tell_of_first_token(network, "blocks.0")
+        tell_of_first_token(network, "")
+        assert ("layer blocks.0: vit_base_patch16_siglip_gap_224 has no class token" in caplog.text) == ("gap" in name)
+    assert caplog.text.count("has no class token") == 1
 
 
 @pytest.mark.parametrize("layer", ["conv_stem", "blocks.1", "blocks.2"])

@@ -216,6 +216,8 @@ def test_states_are_read_from_both_formats(tmp_path, suffix):
         lambda state: {"model": state, "optimizer": {}},
         lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
         lambda state: {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {f"_orig_mod.{name}": tensor for name, tensor in state.items()},
+        lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
     ],
 )
 def test_wrappings_are_taken_off(tmp_path, wrap):

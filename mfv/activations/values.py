@@ -27,7 +27,7 @@ def unit_values(activation: Tensor, position: Position | None = None) -> tuple[T
 
     """
     if activation.ndim == 2:
-        place = _coordinates(position)
+        place = coordinates(position)
         if place is not None and any(place):
             raise MfvError(f"position={position}: a layer of neurons {_shape(activation)} has no positions")
         _known(position, place, ("center", "max", "mean", "class"), activation)
@@ -59,7 +59,7 @@ def unit_value(activation: Tensor, index: int | Tensor, position: Position | Non
 
 def _map_values(activation: Tensor, position: Position | None) -> tuple[Tensor, Tensor | None]:
     height, width = activation.shape[2:]
-    place = _coordinates(position)
+    place = coordinates(position)
     if place is not None and len(place) != 2:
         raise MfvError(f"position={position}: a map {_shape(activation)} takes two coordinates, y,x")
     if position == "center":
@@ -78,7 +78,7 @@ def _map_values(activation: Tensor, position: Position | None) -> tuple[Tensor, 
 
 def _token_values(activation: Tensor, position: Position | None) -> tuple[Tensor, Tensor | None]:
     count = activation.shape[1]
-    place = (0,) if position in (None, "class") else _coordinates(position)
+    place = (0,) if position in (None, "class") else coordinates(position)
     if place is not None and len(place) != 1:
         raise MfvError(f"position={position}: tokens {_shape(activation)} lie in no grid; give one index, or 'class'")
     _known(position, place, ("class", "max", "mean"), activation)
@@ -97,8 +97,8 @@ def _at(flat: Tensor, index: int) -> tuple[Tensor, Tensor]:
     return values, torch.full_like(values, index, dtype=torch.long, requires_grad=False)
 
 
-def _coordinates(position: Position | None) -> tuple[int, ...] | None:
-    """Return the integers of a position, or None where it is a word."""
+def coordinates(position: Position | None) -> tuple[int, ...] | None:
+    """Return the integers of a position, or None where it is a word or there is none."""
     if position is None:
         return None
     if isinstance(position, int):

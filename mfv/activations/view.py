@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfv.activations.receptive_field import ReceptiveField
-from mfv.activations.values import unit_values
+from mfv.activations.values import coordinates, unit_values
 from mfv.data.transforms import crop_resized
 from mfv.models.target import TargetModel
 
@@ -104,6 +104,10 @@ def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, positi
     network that takes no other size than its own is shown whole images.
     """
     view = unit_view(field, model.input_size, position)
+    if view.field is None and field is not None and field.size < model.input_size and coordinates(position):
+        logger.info(
+            "layer %s: at position %s a unit sees the image's border, so it is shown whole ones", layer, position
+        )
     if view.field is not None and (reason := _refusal(model, layer, view.size)):
         logger.info(
             "layer %s: %s takes no image of %d pixels a side, so it is shown whole ones, not what a unit sees (%s)",
@@ -114,6 +118,22 @@ def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, positi
         return view
     in_phase = replace(view, size=view.size + (model.input_size - view.size) % view.field.stride)
     return in_phase if _error(model, layer, in_phase) < error / 10 else view
+
+
+@torch.inference_mode()
+def tell_of_first_token(model: TargetModel, layer: str) -> None:
+    """Warn where a layer's first token, at which a unit is read by default, is no class token but a corner of the image.
+
+    timm's networks say how many tokens they put before the patches (`num_prefix_tokens`); of others it is not known.
+    """
+    if getattr(model.network, "num_prefix_tokens", None) != 0:
+        return
+    pixels = torch.zeros(1, 3, model.input_size, model.input_size).to(model.mean)
+    if model.activations(pixels, [layer])[layer].ndim == 3:
+        logger.warning(
+            "layer %s: %s has no class token, so that a unit is read at the first patch, a corner of the image: "
+            "position=mean reads all", layer, model.name,
+        )  # fmt: skip
 
 
 @torch.inference_mode()
@@ -147,14 +167,19 @@ def unit_view(field: ReceptiveField | None, input_size: int, position: str | Non
     """Return how a unit's images are shown, whichever the network.
 
     A unit that sees less than the image gets a window in which one position has its whole receptive
-    field, clear of the padding: that position's value is then the unit's.
+    field, clear of the padding: that position's value is then the unit's. One that is asked for at a place where it
+    sees the layers' padding is shown whole images: a window has no such border.
     """
     if field is None or field.size >= input_size or position == "mean":
         return View(input_size, position=position)
     place = max(0, -(field.start // field.stride))
     margin = field.start + place * field.stride
     size = field.size + 2 * margin
-    return View(size, margin, f"{place},{place}", field)
+    view = View(size, margin, f"{place},{place}", field)
+    given = coordinates(position)
+    if given and (view.interior is None or not all(view.interior[0] <= each <= view.interior[1] for each in given)):
+        return View(input_size, position=position)
+    return view
 
 
 def to_bytes(pixels: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from mfv.errors import MfvError
@@ -50,7 +50,7 @@ def unit_names(unit: int | str | Sequence[int | str], count: int, labels: Collec
         MfvError: a span runs backwards, reaches beyond the layer or is a label too, or the list is empty.
 
     """
-    given = [unit] if isinstance(unit, int | str) else list(unit)
+    given = list(unit) if isinstance(unit, Iterable) and not isinstance(unit, str) else [unit]
     names: list[int | str] = []
     for each in given:
         if _is_span(each) and each in labels:

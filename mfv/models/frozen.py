@@ -5,6 +5,7 @@ import logging
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -28,6 +29,10 @@ def frozen_copy(network: nn.Module) -> nn.Module:
     if isinstance(network, torch.jit.ScriptModule):
         raise MfvError(
             "the network is a TorchScript program, whose layers cannot be watched: give the nn.Module behind it"
+        )
+    if any(is_lazy(parameter) for parameter in network.parameters()):
+        raise MfvError(
+            f"the network ({type(network).__name__}) has lazy modules, yet without weights: run it once on an image"
         )
     try:
         network = copy.deepcopy(network)

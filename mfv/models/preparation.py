@@ -18,7 +18,7 @@ from mfv.errors import MfvError
 from mfv.models.fusing import ConvolutionChain, chained, fits, is_choosy
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
 from mfv.models.same_padding import SameDepthwise, is_same_depthwise
-from mfv.models.target import TargetModel
+from mfv.models.target import TargetModel, is_sequence
 
 ROWS = 8  # of a matrix product
 REST = ("drop", "act")  # what timm's batch norm goes on to do
@@ -220,7 +220,7 @@ def _is_identity(modules: Mapping[str, nn.Module], node: fx.Node) -> bool:
 
 def _in_sequences(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, ...]]:
     for name, module in modules.items():
-        if isinstance(module, nn.Sequential):
+        if is_sequence(module):
             chain: list[str] = []
             for child, part in module._modules.items():
                 chain.append(f"{name}.{child}" if name else child)

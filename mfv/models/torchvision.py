@@ -1,5 +1,6 @@
 """Torchvision's classifiers as models under study."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ _WITH_AUXILIARY = {
     "inception_v3": ("AuxLogits",),
 }  # heads that serve training only
 
+logger = logging.getLogger("mfv")
+
 
 def torchvision_model(
     name: str,
@@ -31,6 +34,7 @@ def torchvision_model(
     anchor_layer: str | None = None,
     default_layer: str | None = None,
     default_unit: int | str = 0,
+    transform_input: bool | None = None,
 ) -> TargetModel:
     """Return one of torchvision's classifiers, with the pixel statistics and sizes it was trained for.
 
@@ -45,12 +49,18 @@ def torchvision_model(
         anchor_layer: see TargetModel.
         default_layer: see TargetModel.
         default_unit: see TargetModel.
+        transform_input: of GoogLeNet and Inception v3, whether pixels are scaled inside to (x − ½) / ½, as their
+            published weights expect; by default they are. A checkpoint does not tell whether it was trained with that:
+            torchvision leaves it out of networks that are built without weights.
 
     Raises:
-        MfvError: torchvision has no such network or weights, or the weights cannot be found or loaded.
+        MfvError: torchvision has no such network or weights, or the weights cannot be found or loaded; or
+            `transform_input` is given for another network.
 
     """
     published = _published_weights(name)
+    if transform_input is not None and name not in _WITH_AUXILIARY:
+        raise MfvError(f"model.transform_input is {transform_input}; of {' and '.join(_WITH_AUXILIARY)}, not of {name}")
     trained = not is_none(weights)
     classes = imagenet.CLASSES if num_classes is None else num_classes
     entry = _entry(name, str(weights), published)
@@ -61,10 +71,15 @@ def torchvision_model(
         if name.startswith("densenet"):
             state = {_modern_densenet(key): tensor for key, tensor in state.items()}
         has_auxiliary = any(key.startswith(_WITH_AUXILIARY.get(name, ())) for key in state)
-        network = build(lambda: _network(name, classes, trained, has_auxiliary), trained)
+        if transform_input is None and name in _WITH_AUXILIARY and not _is_published(path, published):
+            logger.warning(
+                "%s: pixels are scaled inside (transform_input), as in torchvision's %s with published weights; of a "
+                "network that was built without any, give model.transform_input=false", path.name, name,
+            )  # fmt: skip
+        network = build(lambda: _network(name, classes, trained, has_auxiliary, transform_input), trained)
         load_into(network, state, path)
     else:
-        network = build(lambda: _network(name, classes, trained, auxiliary=False), trained)
+        network = build(lambda: _network(name, classes, trained, False, transform_input), trained)
     _drop_auxiliary(name, network)
     preset = entry.transforms()
     known = classes == imagenet.CLASSES and labels is None
@@ -106,10 +121,15 @@ def _entry(name: str, weights: str, published: Mapping[str, Any]) -> Any:
     )
 
 
-def _network(name: str, num_classes: int, trained: bool, auxiliary: bool) -> nn.Module:
+def _is_published(path: Path, published: Mapping[str, Any]) -> bool:
+    return any(entry.url.endswith("/" + path.name) for entry in published.values())
+
+
+def _network(name: str, num_classes: int, trained: bool, auxiliary: bool, transform_input: bool | None) -> nn.Module:
     options: dict[str, Any] = {"num_classes": num_classes}
     if name in _WITH_AUXILIARY:  # their published weights expect pixels scaled inside, to (x − .5) / .5
-        options |= {"aux_logits": auxiliary, "init_weights": not trained, "transform_input": True}
+        scaled = transform_input is not False
+        options |= {"aux_logits": auxiliary, "init_weights": not trained, "transform_input": scaled}
     return models.get_model(name, weights=None, **options)
 
 

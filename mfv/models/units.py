@@ -6,7 +6,7 @@ import torch
 
 from mfv.errors import MfvError
 from mfv.models.choice import unit_names
-from mfv.models.naming import PROB, LayerUnits
+from mfv.models.naming import OUTPUT, PROB, LayerUnits
 from mfv.models.target import TargetModel
 from mfv.structures import Unit
 
@@ -63,6 +63,17 @@ def resolve_units(model: TargetModel, layer: str, unit: int | str | Sequence[int
     count = unit_count(model, layer)
     names = unit_names(unit, count, model.labels if model.is_output(layer) else ())
     return list(dict.fromkeys(resolve_unit(model, layer, each, count) for each in names))
+
+
+def check_labels(model: TargetModel, layer: str) -> None:
+    """Raise `MfvError` where the network's labels are not as many as the classes, of which a layer may be one."""
+    classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
+    if classes is None:
+        return
+    count = unit_count(model, classes)
+    if len(model.labels) != count:
+        place = f"in layer {classes!r}" if classes else "in the output"
+        raise MfvError(f"there are {len(model.labels)} labels, but {count} units {place}: give one for each")
 
 
 def is_label(model: TargetModel, layer: str, unit: object) -> bool:

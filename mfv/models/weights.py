@@ -23,6 +23,7 @@ log = logging.getLogger("mfv")
 SOCKET_SECONDS = 15.0  # a server that is silent for longer cannot be reached
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".tar")
 NONE = "none"
+WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")  # what compiling and data-parallel training put before every name
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -115,8 +116,9 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     state = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not state:
         raise MfvError(f"weights {path}: there is no tensor in it (it has {', '.join(map(str, list(content)[:5]))})")
-    if all(name.startswith("module.") for name in state):  # saved from data-parallel training
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 

@@ -111,15 +111,24 @@ def log_images(loggers: Sequence[Logger], images: Tensor, captions: Sequence[str
 
 
 def log_rendering(
-    loggers: Sequence[Logger], curves: Tensor, snapshots: Mapping[int, Tensor], captions: Sequence[str]
+    loggers: Sequence[Logger],
+    curves: Tensor,
+    snapshots: Mapping[int, Tensor],
+    images: Tensor | None,
+    captions: Sequence[str],
 ) -> None:
-    """Log the curves (steps, k) and snapshots (k, 3, h, w) uint8 of a rendering, as a run of its own logs them."""
+    """Log the curves (steps, k) and snapshots (k, 3, h, w) uint8 of a rendering, as a run of its own logs them.
+
+    The images (k, 3, h, w) in [0, 1] that it ends with follow, if given, where the last step has no snapshot.
+    """
     for step, values in enumerate(curves.tolist()):
         numbers = {f"activation/facet_{facet:02d}": value for facet, value in enumerate(values)}
         for logger in loggers:
             logger.log_metrics(numbers, step)
         if step + 1 in snapshots:
             log_images(loggers, snapshots[step + 1].float() / 255, captions, step)
+    if images is not None and len(curves) not in snapshots:
+        log_images(loggers, images, captions, len(curves) - 1)
 
 
 @rank_zero_only
