@@ -18,9 +18,8 @@ from mfv.errors import MfvError
 from mfv.evaluation.offline import find_judge
 from mfv.experiment import Discovery
 from mfv.models.choice import names_several, position_name
-from mfv.models.naming import OUTPUT
 from mfv.models.target import TargetModel
-from mfv.models.units import is_label, resolve_unit, resolve_units, unit_count
+from mfv.models.units import check_labels, is_label, resolve_unit, resolve_units
 from mfv.presets import preset
 from mfv.rendering.fast import fast_recipe
 from mfv.rendering.octave import Recipe
@@ -109,13 +108,8 @@ def units(model: TargetModel, layer: str, units: Any, labels: Labels | None) -> 
 
 def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None:
     """Raise `MfvError` where the labels that were given are not as many as the classes, of which a layer may be one."""
-    classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
-    if labels is None or classes is None:
-        return
-    count = unit_count(model, classes)
-    if len(model.labels) != count:
-        place = f"in layer {classes!r}" if classes else "in the output"
-        raise MfvError(f"there are {len(model.labels)} labels, but {count} units {place}: give one for each")
+    if labels is not None:
+        check_labels(model, layer)
 
 
 def recipe(given: Recipe | str | None) -> Recipe:
@@ -133,6 +127,8 @@ def discovery(given: Discovery | str | None) -> Discovery:
     if given is None:
         return TSNEKMeans()
     method: Discovery = _preset("discovery", "discovery", given) if isinstance(given, str) else given
+    if isinstance(method, type):
+        raise MfvError(f"discovery is {given!r}; give an object of it, as {method.__name__}()")
     if not callable(method):
         raise MfvError(f"discovery is {given!r}; give a method of mfv.discovery, or a preset's name: 'consensus'")
     return method

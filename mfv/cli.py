@@ -27,7 +27,7 @@ from mfv.commands import setting, shell_setting
 from mfv.config import register
 from mfv.errors import MfvError
 from mfv.memory import keep_freed_memory
-from mfv.overrides import check_choices, explained
+from mfv.overrides import check_choices, explained, no_name
 from mfv.sweeps import Job, check_launcher, report_failures, report_killed
 from mfv.version import __version__
 
@@ -173,9 +173,12 @@ def _main() -> None:
             raise
         report_killed(lambda sweep: _again(setting("hydra.sweep.dir", sweep)))
     except ValueError as error:
-        if not ours or not {"--shell-completion", "-sc"} & {*sys.argv[1:]}:
+        told = no_name(sys.argv[1:])
+        if ours and told is None and {"--shell-completion", "-sc"} & {*sys.argv[1:]}:
+            told = f"--shell-completion: {error}: --shell-completion install=bash"
+        if not ours or told is None:
             raise
-        print(f"error: --shell-completion: {error}: --shell-completion install=bash", file=sys.stderr)
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(1)
     report_failures()
 

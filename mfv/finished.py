@@ -123,7 +123,10 @@ def read_growth(directory: str | Path, found: FacetSet) -> Growth:
         )
     rendering = Rendering.load(path)
     if not rendering.snapshots:
-        raise MfvError(f"{directory} keeps no snapshots: make the run again with snapshot_every=25")
+        raise MfvError(
+            f"{directory} keeps no snapshots: make the run again with a snapshot_every of at most its "
+            f"{len(rendering.curves)} steps"
+        )
     assert found.images is not None, "a run that is read back has its images"
     field = found.discovery.get("receptive_field")  # of runs before 2026-11-27 without the window, which was even
     size = field["size"] if field else 1

@@ -45,17 +45,30 @@ def explained(error: HydraException, arguments: Sequence[str]) -> str:
         given = next((word for word in arguments if word.startswith("experiment=")), "experiment")
         return f"{given}: an experiment is a file of one's own, experiment/NAME.yaml in the folder of --config-dir"
     if found := re.match(r"Could not (?:override|delete from config\.) '([^']*)'", message):
-        return no_key(found[1], _composed(arguments, found[1]))
+        return no_name(arguments) or no_key(found[1], _composed(arguments, found[1]))
     if found := re.match(r"Error merging override (?:\+\+)?([^=]*)=(.*)", message):
         return wrong_value(found[1], found[2], error.__cause__, _composed(arguments, found[1]))
     return f"{message}\n{error.__cause__}" if error.__cause__ and not message else message
 
 
+def no_name(arguments: Sequence[str]) -> str | None:
+    """Return the message for a group whose choice is no name (null, true, a number); None where all are."""
+    for word in arguments:
+        key, _, value = word.lstrip("+~").partition("=")
+        group = key.partition("@")[0]
+        if not value or not (Path(conf.__file__).parent / group).is_dir():
+            continue
+        for choice in [value] if set(value) & set("[{('\"") else value.split(","):  # of a sweep several
+            if not isinstance(_value(choice), str | list):
+                return no_choice(key, choice, _choices(group))
+    return None
+
+
 def no_choice(group: str, choice: str, options: Sequence[str]) -> str:
     """Return the message for a choice that a group does not have."""
-    near = nearest_names(choice, options, 3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{group}={choice}: there is no such choice; {hint}(there are {', '.join(options)})"
+    near = [each for each in options if each == "none"] if choice == "null" else nearest_names(choice, options, 3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"{group}={choice}: there is no such choice{hint} (there are {', '.join(options)})"
 
 
 def no_key(key: str, config: Mapping[str, Any] | None) -> str:
@@ -74,6 +87,8 @@ def no_key(key: str, config: Mapping[str, Any] | None) -> str:
     prefix = "".join(f"{each}." for each in known)
     if not isinstance(place, Mapping):
         return f"{key}: {'.'.join(known)} is {place!r} and has no keys"
+    if isinstance(own := place.get(last), Mapping) and len(known) == len(parents):  # a setting in it is not there
+        return f"{key}: {holding(key, own)}"
     names = [str(name) for name in place if not str(name).startswith("_")]
     near = [prefix + name for name in (names if len(names) == 1 else nearest_names(last, names))]
     if not known:  # it may be the key of a group
@@ -83,6 +98,13 @@ def no_key(key: str, config: Mapping[str, Any] | None) -> str:
     hint = f"; did you mean {', or '.join(near[:3])}?" if near else ""
     where = f"{'.'.join(known)} has" if known else "there are"
     return f"{prefix}{last}: there is no such key{hint} ({where} {', '.join(names)})"
+
+
+def holding(key: str, settings: Mapping[str, Any]) -> str:
+    """Return what is said of a key that holds settings with names, where it was given something else."""
+    names = [f"{key}.{name}=…" for name in settings if not str(name).startswith("_")]
+    there = f"; give the one that you mean: {', '.join(names)}" if names else ", none so far"
+    return f"{key} holds several settings{there}; another is added by +{key}.NAME=…"
 
 
 def takes_several(key: str, config: Mapping[str, Any] | None) -> bool:
@@ -95,8 +117,21 @@ def takes_several(key: str, config: Mapping[str, Any] | None) -> bool:
 
 def choices_with(group: str, key: str) -> list[str]:
     """Return which of a group's choices have a key: "root" of "data" is one of "folder" and "imagenet"."""
-    files = sorted((Path(conf.__file__).parent / group).glob("*.yaml"))
-    return [file.stem for file in files if _has(OmegaConf.to_container(OmegaConf.load(file)), key)]
+    folder = Path(conf.__file__).parent / group
+    settings = {name: OmegaConf.to_container(OmegaConf.load(folder / f"{name}.yaml")) for name in _choices(group)}
+    return [name for name, own in settings.items() if _has(own, key)]
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(file.stem for file in (Path(conf.__file__).parent / group).glob("*.yaml"))
+
+
+def _value(written: str) -> Any:
+    """Return a setting's value as it is read; the text itself where that is not possible."""
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={written}"]))["value"]  # type: ignore[index, call-overload]
+    except Exception:  # a sweep's "a,b", or something that the command line's own grammar reads
+        return written
 
 
 def _has(config: Any, key: str) -> bool:
@@ -115,8 +150,7 @@ def wrong_value(key: str, value: str, cause: BaseException | None, config: Mappi
             return no_key(key, config)
         default = default.get(part)
     if isinstance(default, Mapping):
-        keys = ", ".join(f"{key}.{name}=…" for name in default if not str(name).startswith("_"))
-        return f"{key}={value}: {key} holds several settings; give the one that you mean: {keys}"
+        return f"{key}={value}: {holding(key, default)}"
     reason = str(cause).strip().splitlines()[0] if cause else "it does not fit"
     if found := re.search(r"could not be converted to (\w+)", reason):
         return f"{key}={value}: it is {KINDS.get(found[1], found[1])}; by default {_written(default)}"

@@ -86,6 +86,7 @@ def _run(
         experiment, units = distributed.after_first(lambda: _prepared(config, settings, ending))
 
         from mfv.claims import claim_inputs
+        from mfv.finished import RENDERING
         from mfv.jobs import PAGE, UnitsJob, run_unit
         from mfv.progress import beside_messages
         from mfv.reports.loggers import close_loggers, make_loggers
@@ -94,7 +95,8 @@ def _run(
     if several and machine.helping:
         fork_server.begin_loading(*fork_server.HELPERS_NEED)
     one = next(iter(units.values()))[0]
-    title = f"{sum(map(len, units.values()))} units of {', '.join(units)}" if several else str(one)
+    layers = ", ".join(layer or "the output" for layer in units)
+    title = f"{sum(map(len, units.values()))} units of {layers}" if several else str(one)
     source = experiment.source
     logger.info("%s · facets: %s · %d images of %s", title, config.facets, len(source), source.name)
     kind = "units" if several else "unit"
@@ -119,6 +121,11 @@ def _run(
                 unlogged = runs and earlier is not None and earlier.get("logger") != settings["logger"]
                 distributed.first(lambda: _tell_of_finished(pages, experiment, unlogged))
                 return job.run(units)
+            if earlier is not None and earlier.get("logger") != settings["logger"] and (directory / RENDERING).exists():
+                logger.warning(
+                    "the rendering was finished with other loggers: those of now get its results, not its curves and "
+                    "steps, which come with a run in another folder"
+                )
             return [run_unit(replace(experiment, loggers=loggers), one, directory, store, command, loggers)]
     finally:
         close_loggers(loggers)
@@ -139,11 +146,13 @@ def _prepared(
     source = make(config.data, "data")
     recipe = make(config.render, "render")
 
-    from mfv.models.units import resolve_units
+    from mfv.models.units import check_labels, resolve_units
 
     model = make(config.model, "model")
     asked = settings["unit"] if settings["unit"] is not None else model.default_unit
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
+    if settings["model"].get("labels") is not None:
+        check_labels(model, layers[0])
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
     machine = Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)})
     decoded = _decoded_ahead(model, layers, source, machine, Path(config.store.root), ending)

@@ -24,6 +24,8 @@ KINDS: dict[str, str] = {  # what an annotation may name, and what a message cal
     "Path": "a path",
     "None": "null",
     "Schedule": "a schedule",
+    "Sequence": "a list",
+    "Mapping": "settings with names of their own ({NAME: …})",
 }
 
 
@@ -59,10 +61,11 @@ def check_arguments(settings: Any, place: str = "") -> None:
                 near = nearest_names(str(key), list(taken))
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise MfvError(f"{of}.{key}: {target} takes no {key}; {hint}it takes {', '.join(taken)}")
-            wanted = taken[str(key)].types if str(key) in taken else ()
+            wanted = _kinds(taken[str(key)].types) if str(key) in taken else ()
             if wanted and all(name in KINDS for name in wanted) and not _fits(value, wanted):
                 words = " or ".join(KINDS[name] for name in wanted)
-                raise MfvError(f"{of}.{key} is {value!r}; it is {words}")
+                hint = f": [{value}]" if "Sequence" in wanted and isinstance(value, str) else ""
+                raise MfvError(f"{of}.{key} is {value!r}; it is {words}{hint}")
         check_limits(f"{of}.", node, {name: each.limits for name, each in taken.items() if each.limits})
 
 
@@ -144,6 +147,11 @@ def _types(annotation: ast.expr) -> tuple[str, ...]:
     return (ast.unparse(annotation),)
 
 
+def _kinds(types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return types without what theirs are of: "Sequence" for "Sequence[str]"."""
+    return tuple(name.partition("[")[0] for name in types)
+
+
 def _fits(value: Any, wanted: tuple[str, ...]) -> bool:
     if value is None:
         return "None" in wanted
@@ -155,7 +163,9 @@ def _fits(value: Any, wanted: tuple[str, ...]) -> bool:
         return "float" in wanted and not math.isnan(value)
     if isinstance(value, str):
         return "str" in wanted or "Path" in wanted
-    return "Schedule" in wanted if isinstance(value, Mapping) else False
+    if isinstance(value, Mapping):  # what is yet to be made may become a list
+        return "Schedule" in wanted or "Mapping" in wanted or ("_target_" in value and "Sequence" in wanted)
+    return "Sequence" in wanted
 
 
 def nodes(node: Any, place: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:

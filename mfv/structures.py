@@ -40,7 +40,7 @@ class Unit:
 
     def __str__(self) -> str:
         name = f" ({self.label})" if self.label else ""
-        return f"{self.model} {self.layer} unit {self.index}{name}"
+        return f"{self.model} {self.layer or 'output'} unit {self.index}{name}"
 
 
 @dataclass(frozen=True)

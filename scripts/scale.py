@@ -91,7 +91,7 @@ def measured(images: int, out: Path) -> dict[str, Any]:
         found["pca_s"], found["pca_peak_mb"] = time.perf_counter() - begun, peak_memory()
 
         begun = time.perf_counter()
-        result = kmeans(points, min(CLUSTERS, images // 10), 0, 1, ITERATIONS, "cpu", STARTS)
+        result = kmeans(points, min(CLUSTERS, max(1, images // 10)), 0, 1, ITERATIONS, "cpu", STARTS)
         found["kmeans_s"], found["kmeans_peak_mb"] = time.perf_counter() - begun, peak_memory()
         found["kmeans_on"] = result.device
         kinds = np.concatenate([kinds_of(store.rows_of(shard)) for shard in range(store.shards)])

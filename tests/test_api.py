@@ -46,6 +46,7 @@ PRESETS = sorted(path.stem for path in (Path(__file__).resolve().parents[1] / "c
             r"recipe is 200; give a `Recipe`, as mfv\.fast_recipe\(\), or a preset's name: recipe='best'",
         ),
         ({"discovery": "kmean"}, r"^discovery='kmean': there is no such choice; did you mean kmeans"),
+        ({"discovery": KMeans}, r"discovery is <class .*KMeans'>; give an object of it, as KMeans\(\)"),
         ({"discovery": 3}, r"discovery is 3; give a method of mfv\.discovery, or a preset's name"),
         ({"select": "best"}, r"select is 'best'; it is one of auto, class, top"),
         ({"position": (1, 2, 3)}, r"position is \[1, 2, 3\]; of a channel it is max"),

@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_module
 from mfv import cli, pipeline
 from mfv.commands import shell_setting
 from mfv.config import register
+from mfv.data.files import find_images
 from mfv.errors import MfvError
 from mfv.run_lock import LOCK
 
@@ -45,6 +46,7 @@ def test_the_default_job_leaves_the_contract(tmp_path: Path) -> None:
         "facets/facet_00.png", "facets/facet_02.png", "means/mean_00.png",
     ):  # fmt: skip
         assert (tmp_path / "run" / name).exists(), name
+    assert find_images(tmp_path) == []  # none of them is taken for a photograph when the folder is
     assert "gallery.html" in output
     assert "collect" in output
     assert "render" in output
@@ -107,6 +109,16 @@ EARLY = [
     (["data=folder", "data.root=~/nowhere"], f"data.root={Path.home()}/nowhere does not exist"),
     (["position=middle"], "position is 'middle'; of a channel it is max, mean, center, or a row and a column"),
     (["launch=joblib"], "launch=joblib is for the jobs of a sweep, be it a single one: put -m in front"),
+    (
+        ["model=googlenet", "model.transform_input=maybe"],
+        "model.transform_input is 'maybe'; it is true or false or null",
+    ),
+    (["unit=1.5"], "unit=1.5: units of layer 'features.18' of mobilenet_v2 have no names; give a number"),
+    (["evaluation=null"], "evaluation=null: there is no such choice; did you mean none? (there are auto, "),
+    (["-m", "logger=csv,null"], "logger=null: there is no such choice (there are all, csv, tensorboard, wandb)"),
+    (["data=true"], "data=true: there is no such choice (there are folder, "),
+    (["model.aliases=abc"], "model.aliases is 'abc'; it is settings with names of their own ({NAME: …}) or null"),
+    (["data.photos=rocket"], "data.photos is 'rocket'; it is a list or null: [rocket]"),
     (["hydra.run.dir=0.txt/run"], "0.txt/run cannot be written (Not a directory): give another folder, hydra.run.dir="),
     (["store.root=0.txt/store"], "0.txt is a file; give a folder"),
     (["--shell-completion"], "--shell-completion install=bash"),

@@ -134,7 +134,8 @@ def test_flat_folder(tmp_path: Path) -> None:
     assert source.root == tmp_path
     assert source.load(0).size == source[0].size == (20, 16)
     assert [source.index_of(id) for id in source.ids] == [0, 1, 2]
-    assert FolderImages(tmp_path, extensions=[".PNG"]).ids == ("n03032252_7.png",)
+    for one in ([".PNG"], "png"):
+        assert FolderImages(tmp_path, extensions=one).ids == ("n03032252_7.png",)
     with pytest.raises(MfvError, match=r"did you mean .*a\.jpeg"):
         source.index_of("a.jpg")
 
@@ -180,6 +181,19 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     (root / "here" / "up").symlink_to(root)
     (root / "self").symlink_to(root / "self")
     assert FolderImages(root).ids == ("c.jpg", "here/b.jpg", "link/a.jpg")
+
+
+def test_pictures_of_ones_own_results_are_no_photographs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "a.jpg")
+    run = tmp_path / "outputs" / "run"
+    write(run / "facets" / "facet_00.png")
+    (run / "facets.json").write_text("{}")
+    with caplog.at_level("INFO", logger="mfv"):
+        assert FolderImages(tmp_path).ids == ("a.jpg",)
+    assert f"{tmp_path}: folders of mfv's own results are left out (1, as {run})" in caplog.text
+    assert FolderImages(run).ids == ("facets/facet_00.png",)  # where they are asked for
+    with pytest.raises(MfvError, match="also in sub-folders but for those of mfv's own results"):
+        FolderImages(tmp_path / "outputs")
 
 
 def test_fingerprint_follows_the_files(tmp_path: Path) -> None:

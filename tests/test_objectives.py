@@ -1,6 +1,6 @@
 """Objectives: each means what it says, on the real network and the bundled photographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,24 @@ def test_several_units_are_a_weighted_sum(model: TargetModel, subject: UnitSubje
     logits, maps = model(pixels), model.activations(pixels, ["features.14"])["features.14"]
     expected = maps[:, 7].amax((1, 2)) - 2 * logits[:, 3] + 0.5 * logits[:, 5]
     assert torch.allclose(values(total, model, pixels, facets), expected, atol=1e-4)
+
+
+class OneForAll(Objective):
+    """Forgets that each image is to have a value of its own."""
+
+    layers = ("features.14",)
+
+    def bind(self, subject: object) -> Objective:
+        return self
+
+    def forward(self, activations: Mapping[str, torch.Tensor], facets: torch.Tensor, progress: float) -> torch.Tensor:
+        return activations["features.14"].mean()
+
+
+def test_a_part_of_a_sum_without_a_value_for_each_image_is_refused(model: TargetModel, subject: UnitSubject) -> None:
+    total = WeightedSum([UnitOf("features.14", 7), OneForAll()], [1.0, 1.0]).bind(subject)
+    with pytest.raises(MfvError, match=r"OneForAll gives \(\) for 2 images: a value for each, \(n,\), is asked for"):
+        values(total, model, subject.pixels[:2].float() / 255, torch.tensor([0, 0]))
 
 
 def test_the_margin_is_the_log_odds_in_natural_spreads(model: TargetModel, subject: UnitSubject) -> None:

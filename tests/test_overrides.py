@@ -37,6 +37,13 @@ def caught(arguments: list[str]) -> HydraException:
         (["experiment=nope"], "experiment=nope: an experiment is a file of one's own, experiment/NAME.yaml in the"),
         (["render=fast,best"], "render=fast,best: several choices of render are a sweep of jobs, with -m in front"),
         (["unit=[3"], "unit=[3: cannot be read"),
+        (
+            ["model.aliases={top: features.14}"],
+            "several settings, none so far; another is added by +model.aliases.NAME",
+        ),
+        (["model.aliases=[]"], "model.aliases=[]: model.aliases holds several settings, none so far"),
+        (["render.step={a: 1}"], "give the one that you mean: render.step.first=…, render.step.last=…; another is"),
+        (["logger={a: 1}"], "logger={a: 1}: there is no such choice (there are all, csv, tensorboard, wandb)"),
     ],
 )
 def test_a_wrong_setting_is_answered_with_the_remedy(arguments: list[str], expected: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mfv.activations.collector import Collector, Found
 from mfv.data import PhotoCrops
+from mfv.data.files import find_images
 from mfv.discovery import TSNEKMeans
 from mfv.errors import MfvError
 from mfv.experiment import Experiment, Layer, Plan
@@ -164,6 +165,7 @@ def test_a_job_leaves_what_runs_of_single_units_leave(model: TargetModel, photos
         one, other = alone.to_json(), together.to_json()
         one.pop("timing"), other.pop("timing")
         assert one == other
+    assert find_images(whole) == []  # none of its pictures is taken for a photograph when the folder is
     page = (whole / "run" / "index.html").read_text()
     for unit in units:
         folder = f"{LAYER}/unit_{unit.index:04d}"

@@ -1,6 +1,7 @@
 """Image files below a folder: finding them, and reading them by their number."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -12,7 +13,10 @@ from mfv.data.decoding import decode
 from mfv.data.source import ImageSource
 from mfv.errors import MfvError
 
+RESULTS = "facets.json"  # lies in every folder into which mfv puts pictures
 EXTENSIONS = ("avif", "bmp", "gif", "jfif", "jp2", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp")
+
+logger = logging.getLogger("mfv")
 
 
 class FileImages(ImageSource):
@@ -63,18 +67,25 @@ def hash_files(root: Path, ids: Sequence[str]) -> str:
 def find_images(root: Path, extensions: Collection[str] = EXTENSIONS, below: str = "") -> list[str]:
     """Return the paths of all image files under `root`/`below`, relative to `root`, sorted.
 
-    Hidden files and folders are left out. Links are followed, except those that lead back to a folder
-    they lie in. Upper and lower case in extensions are the same, the dot before them is optional.
+    Hidden files and folders are left out, and so are folders below that hold mfv's own results, whose pictures are no
+    photographs. Links are followed, except those that lead back to a folder they lie in. Upper and lower case in
+    extensions are the same, the dot before them is optional.
     """
     endings = tuple("." + extension.lower().lstrip(".") for extension in extensions)
-    paths = sorted(_walk(root / below, below, endings, ()))
+    results: list[Path] = []
+    paths = sorted(_walk(root / below, below, endings, (), results))
+    if results:
+        logger.info("%s: folders of mfv's own results are left out (%d, as %s)", root, len(results), min(results))
     for path in paths:
         if not path.isascii():
             _check_text(path, root)
     return paths
 
 
-def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(
+    folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tuple[int, int], ...], results: list[Path]
+) -> Iterator[str]:
+    """Give the images' paths; folders of results below the first are put into `results` and not looked into."""
     status = os.stat(folder)
     identity = (status.st_dev, status.st_ino)
     if identity in above:
@@ -83,12 +94,15 @@ def _walk(folder: Path, prefix: str, endings: tuple[str, ...], above: tuple[tupl
         entries = list(os.scandir(folder))
     except OSError as error:
         raise MfvError(f"cannot list the folder {folder}: {error.strerror}") from error
+    if above and any(entry.name == RESULTS for entry in entries):
+        results.append(folder)
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         path = f"{prefix}/{entry.name}" if prefix else entry.name
         if _is_folder(entry):
-            yield from _walk(folder / entry.name, path, endings, (*above, identity))
+            yield from _walk(folder / entry.name, path, endings, (*above, identity), results)
         elif entry.name.lower().endswith(endings):
             yield path
 

@@ -16,12 +16,12 @@ class FolderImages(FileImages):
     """All image files of a folder and its sub-folders, sorted by path.
 
     Args:
-        root: the folder. Hidden files and folders are left out, links are followed.
+        root: the folder. Hidden files and folders, and folders of mfv's own results, are left out, links are followed.
         labels: "auto": a synset id in the name of a folder the image lies in (the nearest) or at the
             start of its file name; else, where all images lie in sub-folders, the name of the sub-folder,
             unless it is only digits; else None. "folder": the name of the folder the image lies in.
             "none": no labels.
-        extensions: which files are images; by default those of the usual formats.
+        extensions: which files are images, one or several; by default those of the usual formats.
         max_bad_share: the share (0 to 1) of unreadable images that a run puts up with.
 
     Raises:
@@ -33,17 +33,19 @@ class FolderImages(FileImages):
         self,
         root: str | Path,
         labels: str = "auto",
-        extensions: Sequence[str] | None = None,
+        extensions: Sequence[str] | str | None = None,
         max_bad_share: float = 0.01,
     ):
         if labels not in LABELS:
             raise MfvError(f"data.labels is {labels!r}; it is one of {', '.join(LABELS)}")
         folder = existing_folder(root, "your images")
-        extensions = tuple(extensions) if extensions is not None else EXTENSIONS
+        given = [extensions] if isinstance(extensions, str) else extensions
+        extensions = tuple(given) if given is not None else EXTENSIONS
         ids = find_images(folder, extensions)
         if not ids:
             raise MfvError(
-                f"no images in data.root={folder} (looked for {', '.join(extensions)}, also in sub-folders); "
+                f"no images in data.root={folder} (looked for {', '.join(extensions)}, also in sub-folders but for "
+                "those of mfv's own results); "
                 f"give the folder of your images: data.root=/path/to/it"
             )
         super().__init__("folder", folder, ids, labels_from_paths(folder, ids, labels), max_bad_share=max_bad_share)

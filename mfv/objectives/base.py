@@ -91,6 +91,17 @@ class Objective(Checked, nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not say what it values")
 
 
+def checked(values: Any, count: int, name: str) -> Tensor:
+    """Return an objective's values of `count` images; `MfvError` where they are not one for each, (n,)."""
+    if not isinstance(values, Tensor) or values.shape != (count,):
+        given = tuple(values.shape) if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise MfvError(
+            f"{name} gives {given} for {count} images: a value for each, (n,), is asked for; where it takes a mean or "
+            "a sum, leave out the first dimension"
+        )
+    return values
+
+
 class WeightedSum(Objective):
     """Σ weight·objective: several aims at once.
 
@@ -124,7 +135,8 @@ class WeightedSum(Objective):
     def forward(self, activations: Mapping[str, Tensor], facets: Tensor, progress: float) -> Tensor:
         """Return the weighted sum (n,)."""
         values = [
-            value_at(weight, round(progress * 1000), 1001) * part(activations, facets, progress)
+            value_at(weight, round(progress * 1000), 1001)
+            * checked(part(activations, facets, progress), len(facets), type(part).__name__)
             for weight, part in zip(self.weights, self._parts(), strict=True)
         ]
         total = values[0]

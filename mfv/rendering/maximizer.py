@@ -17,6 +17,7 @@ from mfv.models.layout import lay_out
 from mfv.models.passes import Pass, fastest_pass, repeatable
 from mfv.models.preparation import prepare
 from mfv.models.target import TargetModel
+from mfv.objectives.base import checked
 from mfv.regularizers.base import Regularizer
 from mfv.rendering.batching import even_slices, images_at_once
 from mfv.rendering.octave import Octave, Recipe
@@ -182,11 +183,8 @@ class ActivationMaximizer(nn.Module):
         activations = self._pass(index, shown)(shown)
         progress = moment.step / max(1, self.recipe.steps - 1)
         values, watched = self.parts.values(index, moment.rows, activations, facets, progress)
-        if values.shape != (len(shown),) or watched.shape != values.shape:
-            raise MfvError(
-                f"the objective gives {tuple(values.shape)} for {len(shown)} images: a value for each, (n,), is asked "
-                "for; where it takes a mean or a sum, leave out the first dimension"
-            )
+        for each in (values, watched):
+            checked(each, len(shown), "the objective")
         values = values[:count]
         self.curves[moment.step, moment.rows] = watched[:count].detach()
         for number in moment.acting("penalty"):
