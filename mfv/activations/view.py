@@ -122,7 +122,7 @@ def view_in(model: TargetModel, layer: str, field: ReceptiveField | None, positi
 
 @torch.inference_mode()
 def tell_of_first_token(model: TargetModel, layer: str) -> None:
-    """Warn where a layer's first token, at which a unit is read by default, is no class token but a corner of the image.
+    """Warn where a layer's first token, at which a unit is read by default, is a corner of the image.
 
     timm's networks say how many tokens they put before the patches (`num_prefix_tokens`); of others it is not known.
     """
