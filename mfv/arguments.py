@@ -88,7 +88,7 @@ def one_unit(model: TargetModel, layer: str, unit: Any, labels: Labels | None) -
     if names_several(layer, None):
         return []
     if is_label(model, str(layer), given):  # a class may be called "all", or "0-9"
-        _check_labels(model, str(layer), labels)
+        check_labels(model, str(layer), labels)
         return [resolve_unit(model, str(layer), given)]
     return [] if names_several(None, given) else units(model, layer, given, labels)
 
@@ -98,18 +98,12 @@ def units(model: TargetModel, layer: str, units: Any, labels: Labels | None) -> 
     name, units = str(layer), whole(units)  # of a Sequential's part the name is a number
     if not isinstance(units, str | int | Iterable):
         raise MfvError(f"unit is {units!r}; give a number, a name, or several")
-    _check_labels(model, name, labels)
+    check_labels(model, name, labels)
     given = [units] if isinstance(units, str | int) else [whole(each) for each in units]
     for each in given:
         if not isinstance(each, str | int):
             raise MfvError(f"a unit is {each!r}; of several give a list of numbers and names: units=[3, 12]")
     return resolve_units(model, name, given)
-
-
-def _check_labels(model: TargetModel, layer: str, labels: Labels | None) -> None:
-    """Raise `MfvError` where the labels that were given are not as many as the classes, of which a layer may be one."""
-    if labels is not None:
-        check_labels(model, layer)
 
 
 def recipe(given: Recipe | str | None) -> Recipe:

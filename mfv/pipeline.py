@@ -151,8 +151,7 @@ def _prepared(
     model = make(config.model, "model")
     asked = settings["unit"] if settings["unit"] is not None else model.default_unit
     layers = [model.canonical(layer) for layer in layer_names(settings["layer"], model.default_layer)]
-    if settings["model"].get("labels") is not None:
-        check_labels(model, layers[0])
+    check_labels(model, layers[0], settings["model"].get("labels"))
     units = {layer: resolve_units(model, layer, asked) for layer in layers}
     machine = Machine(**{**settings["machine"], "progress": with_bars(config.machine.progress)})
     decoded = _decoded_ahead(model, layers, source, machine, Path(config.store.root), ending)

@@ -401,6 +401,17 @@ def test_of_a_unit_that_sees_a_part_the_loggers_get_that_part_as_it_grows(tmp_pa
     ]
 
 
+def test_loggers_that_come_to_a_finished_rendering_are_told_what_they_lack(tmp_path, caplog):
+    pytest.importorskip("tensorboard")
+    settings = ["facets=2", "render.iterations=2", "evaluation=none", "data.photos=[coffee,cat]", "data.scales=[0.8]"]
+    settings += [f"store.root={tmp_path}/store", "machine.progress=false"]
+    said = "the rendering was finished with other loggers"
+    for logger, told in (("csv", False), ("csv", False), ("tensorboard", True)):
+        caplog.clear()
+        pipeline.run(composed([*settings, f"logger={logger}"]), tmp_path / "run")
+        assert (said in caplog.text) == told
+
+
 def test_key_that_wandb_refuses_is_explained(nobody, monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_API_KEY", "short")
     with pytest.raises(MfvError, match=r"WANDB_MODE=offline .* logger=csv"):

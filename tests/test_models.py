@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import functional as TF
 
+from mfv import pipeline
 from mfv.errors import MfvError
 from mfv.models import imagenet
 from mfv.models.custom import custom_model
@@ -26,6 +27,7 @@ from mfv.models.own_code import own_code
 from mfv.models.target import TargetModel, channels_first
 from mfv.models.timm import efficientnet_lite, timm_model
 from mfv.models.torchvision import torchvision_model
+from mfv.presets import composed
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf" / "model"
@@ -557,6 +559,15 @@ def test_checkpoints_of_other_classes(tmp_path):
     assert model.synsets == ()
     with pytest.raises(MfvError, match=r"labels=.*nowhere\.txt"):
         custom_model(nn.Linear(3, 2), labels="nowhere.txt")
+
+
+def test_a_command_with_too_many_class_names_is_refused(tmp_path):
+    torch.save(torchvision.models.squeezenet1_1(weights=None, num_classes=3).state_dict(), tmp_path / "mine.pth")
+    (tmp_path / "names.txt").write_text("class\nant\nbee\ncat\n", encoding="utf-8")  # with a header
+    settings = ["model=squeezenet1_1", f"model.weights={tmp_path}/mine.pth", "model.num_classes=3", "unit=ant"]
+    settings += [f"model.labels={tmp_path}/names.txt", "layer=", f"store.root={tmp_path}/store"]
+    with pytest.raises(MfvError, match="there are 4 labels, but 3 units in the output: give one for each"):
+        pipeline.run(composed(settings), tmp_path / "run")
 
 
 def test_custom_networks_load_their_own_weights(network, tmp_path):

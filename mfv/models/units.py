@@ -65,10 +65,10 @@ def resolve_units(model: TargetModel, layer: str, unit: int | str | Sequence[int
     return list(dict.fromkeys(resolve_unit(model, layer, each, count) for each in names))
 
 
-def check_labels(model: TargetModel, layer: str) -> None:
-    """Raise `MfvError` where the network's labels are not as many as the classes, of which a layer may be one."""
+def check_labels(model: TargetModel, layer: str, given: object) -> None:
+    """Raise `MfvError` where labels were given, but not as many as the classes, whose units a layer's may be."""
     classes = next((name for name in (layer, OUTPUT) if model.is_output(name)), None)
-    if classes is None:
+    if given is None or classes is None:
         return
     count = unit_count(model, classes)
     if len(model.labels) != count:

@@ -23,7 +23,7 @@ log = logging.getLogger("mfv")
 SOCKET_SECONDS = 15.0  # a server that is silent for longer cannot be reached
 SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".tar")
 NONE = "none"
-WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")  # what compiling and data-parallel training put before every name
+WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")  # compiling and data-parallel training, in either order
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
 _Network = TypeVar("_Network", bound=nn.Module)
 
