@@ -23,7 +23,7 @@ from mfv.errors import MfvError
 from mfv.evaluation.controls import noise, shuffled_means
 from mfv.evaluation.diversity import less_seed_spread
 from mfv.evaluation.fidelity import CodeSpace, typicality
-from mfv.evaluation.numbers import measure
+from mfv.evaluation.numbers import code_distances, measure
 from mfv.models.layers import describe_layers
 from mfv.models.target import TargetModel
 from mfv.objectives import Objective
@@ -310,3 +310,22 @@ def test_an_untrained_custom_network_is_the_same_each_time() -> None:
     before = torch.get_rng_state()
     assert torch.equal(one, weights())
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_codes_come_with_the_values_and_are_a_cosine_apart() -> None:
+    model = TargetModel(network(), input_size=32)
+    pixels = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    found = measure(model, "5", 1, None, pixels, True, "0")
+    alone = measure(model, "5", 1, None, pixels, True)
+    assert found.keys() - alone.keys() == {"codes"}
+    for name, values in alone.items():
+        np.testing.assert_array_equal(found[name], values)
+    expected = torch.cat([model.activations(some, ["0"])["0"].mean((2, 3)) for some in pixels.split(32)])
+    np.testing.assert_array_equal(found["codes"], expected.numpy())
+    distances = code_distances(torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]))
+    near = 1 - 0.5**0.5
+    assert distances == {
+        "code_distance_mean": pytest.approx((1 + 2 * near) / 3, rel=1e-6),
+        "code_distance_min": pytest.approx(near, rel=1e-6),
+    }
+    assert code_distances(torch.rand(1, 4)) == {}

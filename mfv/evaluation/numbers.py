@@ -26,8 +26,9 @@ def measure(
     position: str | None,
     images: Tensor,
     with_probability: bool,
+    code_layer: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the unit's value, whether it leads its layer, and for classes the probability, on each image.
+    """Return the unit's value, whether it leads its layer, for classes the probability, and the code of each image.
 
     Args:
         model: the network.
@@ -36,20 +37,26 @@ def measure(
         position: where in a map values are read.
         images: (n, 3, H, W) in [0, 1], at the size that the network is shown.
         with_probability: whether the unit is a class.
+        code_layer: whose activations are the codes, (n, d); None for none.
 
     """
     device = model.mean.device
-    values, leads, probabilities = [], [], []
+    values, leads, probabilities, codes = [], [], [], []
+    asked = [layer, *([PROB] if with_probability else []), *([code_layer] if code_layer is not None else [])]
     for batch in images.split(BATCH):
-        activations = model.activations(batch.to(device), [layer, *([PROB] if with_probability else [])])
+        activations = model.activations(batch.to(device), list(dict.fromkeys(asked)))
         units = unit_values(activations[layer], position)[0]
         values.append(units[:, index].cpu())
         leads.append((units[:, index] >= units.amax(1)).cpu())
         if with_probability:
             probabilities.append(activations[PROB][:, index].cpu())
+        if code_layer is not None:
+            codes.append(as_codes(activations[code_layer]).float().cpu())
     result = {"value": torch.cat(values).numpy(), "is_argmax": torch.cat(leads).numpy()}
     if with_probability:
         result["probability"] = torch.cat(probabilities).numpy()
+    if code_layer is not None:
+        result["codes"] = torch.cat(codes).numpy()
     return result
 
 
@@ -58,11 +65,9 @@ def percentile(value: float, natural: np.ndarray) -> float:
     return float(100 * (natural < value).mean()) if len(natural) else float("nan")
 
 
-@torch.inference_mode()
-def code_distances(model: TargetModel, layer: str, images: Tensor) -> dict[str, float]:
-    """Return the mean and the least cosine distance (0–2) between the codes of different images."""
-    codes = [as_codes(model.activations(batch.to(model.mean.device), [layer])[layer]) for batch in images.split(BATCH)]
-    directions = F.normalize(torch.cat(codes).float(), dim=1).cpu()
+def code_distances(codes: Tensor) -> dict[str, float]:
+    """Return the mean and the least cosine distance (0–2) between codes (n, d) of different images."""
+    directions = F.normalize(codes.float(), dim=1)
     if len(directions) < 2:
         return {}
     distances = 1 - directions @ directions.T
@@ -95,7 +100,7 @@ def evaluate(
     """
     is_class = model.is_output(layer)
     before = measure(model, layer, index, position, starts, False)
-    after = measure(model, layer, index, position, images, is_class)
+    after = measure(model, layer, index, position, images, is_class, code_layer)
     facets, above = [], []
     for k, facet in enumerate(facet_set.facets):
         natural = facet_set.activations[facet_set.assignment == facet.index]
@@ -123,6 +128,6 @@ def evaluate(
         "argmax_share": float(after["is_argmax"].mean()),
         "natural_percentile_mean": float(np.mean([facet.natural_percentile for facet in facets])),
         **({"probability_mean": float(after["probability"].mean())} if is_class else {}),
-        **code_distances(model, code_layer, images),
+        **code_distances(torch.from_numpy(after["codes"])),
     }
     return facet_set.with_(facets=tuple(facets), metrics=metrics)
