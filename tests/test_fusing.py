@@ -200,3 +200,26 @@ def test_the_real_network_keeps_its_bits_but_for_the_folding() -> None:
     one, other = (value_and_gradient(each.network, pixels) for each in (apart, prepared))
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
+
+
+class Asking(nn.Module):
+    """A network that reads its modules' weights, as timm's EdgeNeXt does to know their type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.relu = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.one(x.to(self.one.weight.dtype))
+        return self.relu(self.two(one)).flatten(1) * self.two.out_channels
+
+
+def test_a_chain_has_what_its_first_convolution_has() -> None:
+    torch.manual_seed(0)
+    model = TargetModel(Asking(), input_size=8)
+    prepared, pixels = prepare(model), torch.rand(2, 3, 8, 8)
+    assert chains_of(prepared) == [1, 2]
+    assert torch.equal(prepared(pixels), model(pixels))
+    with pytest.raises(AttributeError, match="'Conv2d' object has no attribute 'nothing'"):
+        _ = prepared.network.one.nothing
+    assert copy.deepcopy(prepared.network.two).padding == (0, 0)

@@ -221,3 +221,24 @@ def test_a_linear_layer_takes_what_is_no_images() -> None:
 
     model, pixels = TargetModel(Asks(), input_size=8), torch.rand(3, 3, 8, 8)
     assert torch.allclose(prepare(model)(pixels), model(pixels), atol=1e-6)
+
+
+class TwoNames(nn.Module):
+    """A convolution, and its norm, that have two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.two, self.same = self.one, self.norm
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.same(self.two(x))).mean((2, 3))
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_module_may_have_two_names(gradients: bool) -> None:
+    torch.manual_seed(0)
+    model = TargetModel(TwoNames(), input_size=16)
+    pixels = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(prepare(model, gradients=gradients)(pixels), model(pixels))

@@ -351,9 +351,8 @@ def collect_layers(
         middle = model.anchor_layer if passes and answers(model, model.anchor_layer) else None
         for filled in passes:
             asked = [wanted.layer for wanted in filled.layers]
-            prepared = prepare(
-                model, keep=[*asked, model.code_layer, *([middle] if middle else [])], folded=filled.folded
-            )
+            kept = [*asked, model.code_layer, *([middle] if middle else [])]
+            prepared = prepare(model, kept, folded=filled.folded, gradients=False)
             collector = Collector(
                 prepared,
                 filled,

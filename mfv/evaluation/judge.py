@@ -66,7 +66,7 @@ class Judge:
     """
 
     def __init__(self, model: TargetModel, device: torch.device | str | None = None):
-        self.model = prepare(model, keep=[model.code_layer]).to(device or model.mean.device)
+        self.model = prepare(model, keep=[model.code_layer], gradients=False).to(device or model.mean.device)
         lay_out(self.model)
         self.name, self.size = model.name, model.input_size
         self._known: dict[bytes, Reading] = {}  # of single images, those seen last at the end

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mfv.models.same_padding import SameConvolution
+
 # Rectifiers whose gradient is known from what they give, and what oneDNN calls them.
 RECTIFIERS: dict[type[nn.Module], tuple[str, list[float], float]] = {
     nn.ReLU: ("relu", [], float("inf")),
@@ -40,10 +42,20 @@ class ConvolutionChain(nn.Sequential):
         super().__init__(*modules)
         behind = [*self, None]
         self._steps = [
-            (number, type(after) if _is_rectifier(after) else None)
+            (number, type(after) if is_rectifier(after) else None)
             for number, (module, after) in enumerate(zip(self, behind[1:], strict=True))
             if isinstance(module, nn.Conv2d)
         ]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the first convolution has of this name: some networks read their modules' weights."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            first = self.__dict__.get("_modules", {}).get("0")
+            if first is None:
+                raise
+            return getattr(first, name)
 
     @property
     def steps(self) -> list[tuple[nn.Conv2d, type[nn.Module] | None]]:
@@ -52,9 +64,10 @@ class ConvolutionChain(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the last one's output for an input (n, C, H, W)."""
-        return _Chain.apply(input, self) if self._in_few_passes(input) else super().forward(input)
+        return _Chain.apply(input, self) if self.in_few_passes(input) else super().forward(input)
 
-    def _in_few_passes(self, given: Tensor) -> bool:
+    def in_few_passes(self, given: Tensor) -> bool:
+        """Say whether oneDNN can do it for what is given: float32 on a CPU, channels last."""
         return bool(
             given.device.type == "cpu"
             and given.dtype == self.steps[0][0].weight.dtype == torch.float32
@@ -70,22 +83,39 @@ class ConvolutionChain(nn.Sequential):
 
 def fits(first: nn.Module, last: nn.Module) -> bool:
     """Say whether a chain can go on from one module to the next: a convolution and its rectifier, or the reverse."""
-    return (_is_frozen_convolution(first) and _is_rectifier(last)) or (
-        _is_rectifier(first) and _is_frozen_convolution(last)
+    return (is_frozen_convolution(first) and is_rectifier(last)) or (
+        is_rectifier(first) and is_frozen_convolution(last)
     )
 
 
 def chained(first: nn.Module, last: nn.Module) -> ConvolutionChain | None:
     """Return the chain of a convolution, or a chain, and what comes behind it; None where there is no convolution."""
     modules = list(first) if isinstance(first, ConvolutionChain) else [first]
-    return ConvolutionChain(*modules, last) if _is_frozen_convolution(modules[0]) else None
+    return ConvolutionChain(*modules, last) if is_frozen_convolution(modules[0]) else None
+
+
+def is_rectifier(module: nn.Module | None) -> bool:
+    """Say whether a module is one of the `RECTIFIERS`."""
+    return type(module) in RECTIFIERS
+
+
+def is_frozen_convolution(module: nn.Module) -> bool:
+    """Say whether a module is a convolution that a chain can hold."""
+    if type(module) not in (nn.Conv2d, SameConvolution) or module.weight.requires_grad:
+        return False
+    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
 
 
 def is_choosy(module: nn.Module) -> bool:
     """Say whether a convolution may sum, on its way there or back, in an order that depends on the number of images."""
-    if not isinstance(module, nn.Conv2d) or not _is_frozen_convolution(module):
+    if not isinstance(module, nn.Conv2d) or not is_frozen_convolution(module):
         return False
     return _is_pointwise(module) or _is_strided(module)
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Say whether a module is a convolution of each channel by itself."""
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 
 def _is_pointwise(convolution: nn.Conv2d) -> bool:
@@ -96,23 +126,13 @@ def _is_strided(convolution: nn.Conv2d) -> bool:
     return convolution.groups == 1 and max(convolution.stride) > 1 and max(convolution.kernel_size) > 1
 
 
-def _is_rectifier(module: nn.Module | None) -> bool:
-    return type(module) in RECTIFIERS
-
-
-def _is_frozen_convolution(module: nn.Module) -> bool:
-    if type(module) is not nn.Conv2d or module.weight.requires_grad:
-        return False
-    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
 class _Chain(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, given: Tensor, chain: ConvolutionChain) -> Tensor:
         shapes, rectified = [], []
         for convolution, kind in chain.steps:
             shapes.append(given.shape)
-            given = _by_few(partial(_forth, convolution, kind), given, convolution)
+            given = _by_few(partial(given_by, convolution, kind), given, convolution)
             if kind and context.needs_input_grad[0]:
                 rectified.append(given)
         context.save_for_backward(*rectified)
@@ -135,15 +155,24 @@ class _Chain(torch.autograd.Function):
         return gradient, None
 
 
-def _forth(convolution: nn.Conv2d, kind: type[nn.Module] | None, given: Tensor) -> Tensor:
+def given_by(convolution: nn.Conv2d, kind: type[nn.Module] | None, given: Tensor) -> Tensor:
     """Return what a convolution gives, through its rectifier."""
     if kind is None:
         return convolution(given)
     name, limits, _ = RECTIFIERS[kind]
+    weight, padding = _fitted(convolution, given.shape)
     return torch.ops.mkldnn._convolution_pointwise(
-        given, convolution.weight, convolution.bias, list(convolution.padding), list(convolution.stride),
-        list(convolution.dilation), convolution.groups, name, limits, "",
+        given, weight, convolution.bias, padding, list(convolution.stride), list(convolution.dilation),
+        convolution.groups, name, limits, "",
     )  # fmt: skip
+
+
+def _fitted(convolution: nn.Conv2d, shape: torch.Size) -> tuple[Tensor, list[int]]:
+    """Return a convolution's kernel and padding for what it is given, of this shape (…, H, W)."""
+    if isinstance(convolution, SameConvolution):
+        weight, padding = convolution.fitted(shape[-2:])
+        return weight, list(padding)
+    return convolution.weight, list(convolution.padding)  # type: ignore[arg-type]
 
 
 def _by_few(work: Callable[[Tensor], Tensor], images: Tensor, convolution: nn.Conv2d) -> Tensor:
@@ -175,7 +204,8 @@ def _way_back(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Te
 def _gradient_of_input(convolution: nn.Conv2d, gradient: Tensor, shape: torch.Size) -> Tensor:
     """Return the gradient with respect to what a convolution was given, images of this shape (C, H, W)."""
     like = torch.empty(len(gradient), *shape, memory_format=torch.channels_last)  # for its shape: nothing is read of it
+    weight, padding = _fitted(convolution, shape)
     return torch.ops.aten.convolution_backward(
-        gradient, like, convolution.weight, None, list(convolution.stride), list(convolution.padding),
-        list(convolution.dilation), False, [0, 0], convolution.groups, [True, False, False],
+        gradient, like, weight, None, list(convolution.stride), padding, list(convolution.dilation), False, [0, 0],
+        convolution.groups, [True, False, False],
     )[0]  # fmt: skip

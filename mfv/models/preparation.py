@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,32 +12,35 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mfv.errors import MfvError
+from mfv.models.blocks import keep_in_blocks
 from mfv.models.fusing import ConvolutionChain, chained, fits, is_choosy
 from mfv.models.naming import INPUT_SUFFIX, OUTPUT, PROB
-from mfv.models.same_padding import SameDepthwise, is_same_depthwise
+from mfv.models.same_padding import SameConvolution, is_same_depthwise, is_same_first
 from mfv.models.target import TargetModel, is_sequence
+from mfv.models.tracing import replace, traced
 
 ROWS = 8  # of a matrix product
 REST = ("drop", "act")  # what timm's batch norm goes on to do
 TOLERANCE = 1e-3  # of the output's spread: what folding may change by rounding
-_TRACING = threading.Lock()
-
-logger = logging.getLogger("mfv")
 
 
-def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True) -> TargetModel:
+def prepare(
+    model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True, gradients: bool = True
+) -> TargetModel:
     """Return a copy to work with: the same function, with batch norms folded and linear layers row by row.
 
     In evaluation mode a batch norm is a scale and a shift per channel, which the convolution before
     it can take over, and convolutions with their rectifiers run as a chain (`ConvolutionChain`). A convolution then
     gives what the batch norm, or the chain's end, gave: where a layer in `keep` would notice, it stays as it is.
-    TensorFlow's padding makes no copy (`SameDepthwise`). What changes the network's function is undone: it is tried on
-    the CPU, as a GPU's convolutions round (TF32) by more than a fold may change.
+    TensorFlow's padding makes no copy (`SameConvolution`). What changes the network's function is undone: it is tried
+    on the CPU, as a GPU's convolutions round (TF32) by more than a fold may change.
 
     Args:
         model: the network; it stays as it is.
         keep: layers that are to give, or be given, what they are in the network.
         folded: whether batch norms are folded.
+        gradients: whether it is for gradients too. A copy that is not gives them as well, but those of its passes that
+            record none are laid out for themselves where that is faster (`keep_in_blocks`).
 
     """
     layers = _known(model, keep)
@@ -51,12 +51,20 @@ def prepare(model: TargetModel, keep: Iterable[str] = (), *, folded: bool = True
     norms = [pair for pair in foldable(prepared.network) if folded and not changes(pair, layers)]
     for before, *_, norm in norms:
         fold(prepared.network, before, norm)
-    padded = {name: module for name, module in prepared.network.named_modules() if is_same_depthwise(module)}
+    padded = {
+        name: module
+        for name, module in prepared.network.named_modules()
+        if is_same_depthwise(module) or (is_same_first(module) and not gradients)
+    }
     for name, convolution in padded.items():
-        replace(prepared.network, name, SameDepthwise(convolution))
+        replace(prepared.network, name, SameConvolution(convolution))
     pairs = [pair for pair in chainable(prepared.network) if not noticed(pair, kept)]
     chain(prepared.network, pairs)
-    if (norms or padded or pairs) and not same_function(given, prepared, layers):
+    in_blocks = not gradients and keep_in_blocks(prepared.network)
+    same = not (norms or padded or pairs or in_blocks) or same_function(given, prepared, layers)
+    if not same and in_blocks:
+        return prepare(model, keep, folded=folded)
+    if not same:
         prepared = copy.deepcopy(given)
     for module in [each for each in prepared.network.modules() if not isinstance(each, ConvolutionChain)]:
         for name, child in module.named_children():
@@ -138,28 +146,30 @@ def chain(network: nn.Module, pairs: Iterable[tuple[str, ...]]) -> None:
             heads[last] = head
 
 
-def replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of another."""
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)
-
-
 @torch.no_grad()
 def same_function(one: TargetModel, other: TargetModel, layers: Iterable[str] = ()) -> bool:
     """Say whether both networks give the same for noise, up to rounding: at the output, or else at some layers.
 
-    Without an output that is a tensor, and without layers, nothing tells that they do.
+    Without an output that is a tensor, and without layers, nothing tells that they do. The other one may be one that
+    cannot be run.
     """
     size = one.input_size
     generator = torch.Generator("cpu").manual_seed(0)
     pixels = torch.rand(2, 3, size, size, generator=generator, device="cpu").to(one.mean)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+
+    def given_by(model: TargetModel) -> dict[str, Tensor]:
+        try:
+            return {OUTPUT: model(pixels)}
+        except MfvError:  # the output is no tensor
+            return model.activations(pixels, sorted(layers))
+
+    expected = given_by(one)
     try:
-        pairs = [(one(pixels), other(pixels))]
-    except MfvError:  # the output is no tensor
-        names = sorted(layers)
-        found = [model.activations(pixels, names) for model in (one, other)]
-        pairs = [(found[0][name], found[1][name]) for name in names]
-    return bool(pairs) and all(_alike(expected.double(), given.double()) for expected, given in pairs)
+        found = given_by(other)
+    except RuntimeError:  # as of maps that are not of the same size
+        return False
+    return bool(expected) and all(_alike(expected[name].double(), found[name].double()) for name in expected)
 
 
 def _alike(expected: Tensor, given: Tensor) -> bool:
@@ -185,14 +195,8 @@ def _pairs(network: nn.Module, fit: Callable[[nn.Module, nn.Module], bool]) -> l
     Where the network's forward pass can be traced, wherever they stand; else in a Sequential.
     """
     modules = dict(network.named_modules())
-    try:
-        with _TRACING:
-            graph = _Tracer().trace(network)
-    except Exception as error:  # control flow that depends on the input, and whatever else a forward may do
-        logger.debug("%s cannot be traced (%s): only neighbours in a Sequential are joined", type(network), error)
-        found = _in_sequences(modules)
-    else:
-        found = _in_graph(graph, modules)
+    graph = traced(network)
+    found = _in_sequences(modules) if graph is None else _in_graph(graph, modules)
     return [chain for chain in found if fit(modules[chain[0]], modules[chain[-1]])]
 
 
@@ -228,33 +232,6 @@ def _in_sequences(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, ...]]
                     if len(chain) > 1:
                         yield tuple(chain)
                     chain = chain[-1:]
-
-
-class _Tracer(fx.Tracer):
-    """A tracer that does not look into convolutions and batch norms, timm's own included.
-
-    PyTorch's changes what a call of any of the process's modules does, for as long as it traces. This one leaves those
-    of other threads as they are. Only one may trace at a time (`_TRACING`).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Trace a module's call, in the thread that traces."""
-        if threading.get_ident() != self.thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        """Trace the reading of a module's parameter or buffer, in the thread that traces."""
-        if threading.get_ident() != self.thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 class SteadyLinear(nn.Linear):

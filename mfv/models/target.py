@@ -123,7 +123,7 @@ class TargetModel(nn.Module):
     def normalize(self, pixels: Tensor) -> Tensor:
         """Map pixels (n, 3, H, W) in [0, 1] RGB to what the network takes."""
         mean, std = (_laid_out(values, pixels) for values in (self.mean, self.std))
-        normalized = (pixels - mean) / std
+        normalized = (pixels - mean).div_(std)
         return normalized.flip(1) if self.channel_order == "bgr" else normalized
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class TargetModel(nn.Module):
                 output = recorder.run(self.network, self.normalize(pixels))
             except NotATensor as error:
                 raise MfvError(f"{self.name}: {error}; choose another") from None
-            tensors = dict(recorder.tensors)
+            tensors = {name: given.to_dense() if given.is_mkldnn else given for name, given in recorder.tensors.items()}
         for layer, name in names.items():
             if name in (OUTPUT, PROB):
                 tensors[layer] = self.layer_of_output(layer, self._tensor(layer, output))

@@ -98,7 +98,7 @@ class UnitSubject:
 
     def _passes(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
         """Give the layers' activations, batch by batch of the images."""
-        model = prepare(self.model, keep=names)
+        model = prepare(self.model, keep=names, gradients=False)
         lay_out(model)
         for batch in self.pixels.split(BATCH):
             with torch.inference_mode():

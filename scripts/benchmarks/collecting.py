@@ -21,7 +21,9 @@ from mfv.data.photos import PhotoCrops
 from mfv.data.source import ImageSource
 from mfv.data.transforms import Preprocess
 from mfv.machine import Machine
+from mfv.models.layout import lay_out
 from mfv.models.preparation import prepare
+from mfv.models.target import TargetModel
 
 
 def extraction(bench: Bench) -> list[Row]:
@@ -30,16 +32,19 @@ def extraction(bench: Bench) -> list[Row]:
     count = min(len(bench.source), 1000)
     source = First(bench.source, count)
     device = Machine().device  # where collecting computes
-    prepared = prepare(bench.model, keep=[bench.layer]).to(device)
+    prepared = prepare(bench.model, keep=[bench.layer], gradients=False).to(device)
+    lay_out(prepared)
+    rendering = prepare(bench.model, keep=[bench.layer]).to(device)
+    lay_out(rendering)
     given = copy.deepcopy(bench.model).to(device)
     batch = bench.pixels(32).to(device).contiguous(memory_format=torch.channels_last)
     images = Images(source, preprocess)
     batches = [range(begin, min(begin + 32, count)) for begin in range(0, count, 32)]
 
-    def forward() -> None:
+    def forward(model: TargetModel = prepared) -> None:
         with torch.inference_mode():
             for begin in range(0, count, 32):
-                prepared.activations(batch[: min(32, count - begin)], [bench.layer])
+                model.activations(batch[: min(32, count - begin)], [bench.layer])
         wait(device)
 
     def whole() -> None:
@@ -75,13 +80,14 @@ def extraction(bench: Bench) -> list[Row]:
         f"collect, all {len(convolutions)} convolutions in one or two passes": lambda: collecting(*convolutions),
         "decoding": decode,
         "forward pass, prepared": forward,
+        "forward pass, prepared as for gradients": lambda: forward(rendering),
         "forward pass of the network as it is given": whole,
         "plain loop with a hook": hooked,
     }
     forward()
     turns = [{name: timed(action) for name, action in actions.items()} for _ in range(max(3, bench.rounds // 2))]
     rows = [large_jpeg(preprocess, bench.rounds)]
-    for bare in ("forward pass, prepared", "forward pass of the network as it is given"):
+    for bare in [name for name in actions if name.startswith("forward pass")]:
         rate = statistics.median(max(turn["decoding"], turn[bare]) / turn["collect"] for turn in turns)
         rows.append(Row("extract", "collect, rate", rate, f"slower of decoding and {bare}"))
     for name in actions:
