@@ -158,15 +158,15 @@ def same_function(one: TargetModel, other: TargetModel, layers: Iterable[str] = 
     pixels = torch.rand(2, 3, size, size, generator=generator, device="cpu").to(one.mean)
     pixels = pixels.contiguous(memory_format=torch.channels_last)
 
-    def given_by(model: TargetModel) -> dict[str, Tensor]:
+    def outputs_of(model: TargetModel) -> dict[str, Tensor]:
         try:
             return {OUTPUT: model(pixels)}
         except MfvError:  # the output is no tensor
             return model.activations(pixels, sorted(layers))
 
-    expected = given_by(one)
+    expected = outputs_of(one)
     try:
-        found = given_by(other)
+        found = outputs_of(other)
     except RuntimeError:  # as of maps that are not of the same size
         return False
     return bool(expected) and all(_alike(expected[name].double(), found[name].double()) for name in expected)

@@ -38,7 +38,7 @@ class SameConvolution(nn.Conv2d):
         return F.conv2d(input, weight, self.bias, self.stride, padding, groups=self.groups)
 
     def fitted(self, size: Sequence[int]) -> tuple[Tensor, tuple[int, int]]:
-        """Return the kernel (C, 1, h, w) and the padding of both sides that do it for maps of a size, (H, W)."""
+        """Return the kernel (out, in, h, w) and the padding of both sides that do it for maps of a size, (H, W)."""
         height, width = (
             max(0, (math.ceil(side / stride) - 1) * stride + kernel - side)
             for side, stride, kernel in zip(size, self.stride, self.kernel_size, strict=True)
